@@ -1,0 +1,47 @@
+"""Every bound, with its unit in its name and the error that speaks of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of a server. A client learns those that concern it from the server's welcome.
+
+    What exceeds one is refused with `LimitExceeded` (documents and deltas), `FrameTooLarge` (frames), `Overloaded`
+    (mailboxes, subscriptions) or `TooManyConnections`; the error names the setting.
+    """
+
+    frame_bytes_max: int = 16 * 1024 * 1024
+    document_bytes_max: int = 8 * 1024 * 1024
+    """Of a document's encoded value."""
+    depth_max: int = 64
+    """Containers inside containers; a scalar has depth 0, and `[[]]` has depth 2."""
+    delta_ops_max: int = 10_000
+    name_bytes_max: int = 512
+    """Of a document name, branch name or pattern, as UTF-8."""
+    mailbox_items_max: int = 8_192
+    """Commands of one document branch that are not answered yet."""
+    batch_events_max: int = 16_384
+    batch_bytes_max: int = 4 * 1024 * 1024
+    """How much gathers for one commit, measured before it is encoded; what comes after waits in its mailbox."""
+    transaction_documents_max: int = 1_000
+    page_items_max: int = 1_000
+    """Of names, versions or documents in one answer; a client asks for the next page."""
+    connections_max: int = 10_000
+    connection_out_bytes_max: int = 4 * 1024 * 1024
+    """What waits to be sent on one connection before the server stops reading from it."""
+    subscriptions_per_connection_max: int = 10_000
+    subscription_bytes_max: int = 1024 * 1024
+    """What is on its way to one subscriber and not yet credited; beyond it, the subscriber is served from the log."""
+    tail_bytes_max: int = 512 * 1024 * 1024
+    """What is durable and not archived yet; beyond it, writes are refused as `Overloaded` until the archiver catches up."""
+    awake_bytes_max: int = 1024 * 1024 * 1024
+    """Estimated memory of awake documents; beyond it, the least recently used are put to sleep."""
+    awake_idle_seconds: float = 300.0
+    hello_seconds: float = 10.0
+    """How long a peer may take to say hello."""
+    peer_silence_seconds: float = 60.0
+    """How long a peer may be silent before it is taken for dead; clients ping three times as often."""
+    shutdown_seconds: float = 10.0
+    """How long a graceful shutdown waits for peers to take their answers."""

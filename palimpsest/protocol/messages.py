@@ -1,0 +1,363 @@
+"""What client and server say to each other: one struct a message, one integer tag each, encoded as msgpack arrays.
+
+`docs/protocol.md` says the same byte by byte. Deltas and values travel as `Raw`: msgpack inside the message whose meaning
+belongs to `state`, so that a bad value is an error of its request and not of the connection. Fields are only ever added at
+the end, with a default; tags are never used again.
+
+`id` is the client's number of a request: rising by at least one with each, unique for a client id across its connections. The
+pair (client id, id) is the request id that makes a write safe to repeat, unless the request carries a `key` of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from palimpsest.words import MAIN, Meta
+
+PROTOCOL_NEWEST = 1
+PROTOCOL_OLDEST = 1
+
+
+class Message(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """The base of all messages."""
+
+
+# --- from client to server ---------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True, tag=0):
+    """The first message, alone in its frame. A newer connection with the same client id ends the older one."""
+
+    magic: str
+    """Always "palimpsest"."""
+    oldest: int
+    newest: int
+    """The protocol versions that the client speaks."""
+    client: str
+    """The client id: 1 to 64 characters, unique to this client, kept across its reconnections."""
+    features: tuple[str, ...] = ()
+    token: str | None = None
+    agent: str = ""
+    """Name and release of the client's software, for the log."""
+
+
+class Ping(Message, frozen=True, tag=1):
+    id: int
+
+
+class Update(Message, frozen=True, tag=2):
+    """Answered by `Committed`. delta: an array of ops."""
+
+    id: int
+    document: str
+    delta: Raw
+    branch: str = MAIN
+    expect: int | None = None
+    """The version that the document must have."""
+    repeat: bool = False
+    """The request may have been sent before: it is looked up before it is applied."""
+    meta: Meta | None = None
+    key: str | None = None
+    """A request id of the caller's own, in place of (client id, id); always looked up."""
+
+
+class Create(Message, frozen=True, tag=3):
+    """Answered by `Committed`. The document must not exist."""
+
+    id: int
+    document: str
+    value: Raw
+    branch: str = MAIN
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Delete(Message, frozen=True, tag=4):
+    """Answered by `Committed`."""
+
+    id: int
+    document: str
+    branch: str = MAIN
+    expect: int | None = None
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Part(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """One document's share of a transaction. `kind` as in `Kind`; `body`: value of a create, delta of an update, nil of a delete."""
+
+    kind: int
+    document: str
+    body: Raw
+    branch: str = MAIN
+    expect: int | None = None
+
+
+class Transact(Message, frozen=True, tag=5):
+    """Answered by `Transacted`: all parts or none. No document branch twice."""
+
+    id: int
+    parts: tuple[Part, ...]
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Get(Message, frozen=True, tag=6):
+    """Answered by `Document`. version: None for the newest."""
+
+    id: int
+    document: str
+    branch: str = MAIN
+    version: int | None = None
+
+
+class GetMany(Message, frozen=True, tag=7):
+    """Answered by `Documents`, in the order asked; what does not exist is nil."""
+
+    id: int
+    documents: tuple[str, ...]
+    branch: str = MAIN
+
+
+class List(Message, frozen=True, tag=8):
+    """Answered by `Names`: names that exist, match `pattern` and come after `after`, in the order of their code points."""
+
+    id: int
+    pattern: str
+    branch: str = MAIN
+    after: str = ""
+    limit: int = 1_000
+
+
+class History(Message, frozen=True, tag=9):
+    """Answered by `Versions`. Versions from `first` to `last`, both included; None: the oldest, the newest."""
+
+    id: int
+    document: str
+    branch: str = MAIN
+    first: int | None = None
+    last: int | None = None
+    newest_first: bool = True
+    limit: int = 100
+
+
+class Subscribe(Message, frozen=True, tag=10):
+    """Answered by `Subscribed`, then by `Change`s and `Marker`s until `Ended`.
+
+    subscription: a number of the client's choice, unique on its connection. resume_after: a cursor; None: from now on.
+    credit_bytes: how many bytes of changes may be under way; topped up by `Credit`.
+    """
+
+    id: int
+    subscription: int
+    pattern: str
+    branch: str = MAIN
+    resume_after: str | None = None
+    credit_bytes: int = 1024 * 1024
+    values: bool = False
+    """Send the whole value with each change."""
+
+
+class Credit(Message, frozen=True, tag=11):
+    """Not answered. credit_bytes: added to what the subscription may have under way."""
+
+    subscription: int
+    credit_bytes: int
+
+
+class Unsubscribe(Message, frozen=True, tag=12):
+    """Answered by `Ended` with code ""."""
+
+    subscription: int
+
+
+Request = (
+    Hello
+    | Ping
+    | Update
+    | Create
+    | Delete
+    | Transact
+    | Get
+    | GetMany
+    | List
+    | History
+    | Subscribe
+    | Credit
+    | Unsubscribe
+)
+
+
+# --- from server to client ---------------------------------------------------------------------------------------
+
+
+class Welcome(Message, frozen=True, tag=0):
+    """The answer to a hello. limits: the settings that concern a client, by name."""
+
+    protocol: int
+    epoch: str
+    """Of the journal: a cursor of another epoch means nothing here."""
+    features: tuple[str, ...] = ()
+    limits: dict[str, int] = {}
+    agent: str = ""
+
+
+class Pong(Message, frozen=True, tag=1):
+    id: int
+
+
+class Committed(Message, frozen=True, tag=2):
+    """The version that a write made, durable. repeat: it was made by an earlier sending of the same request."""
+
+    id: int
+    version: int
+    at: int
+    repeat: bool = False
+
+
+class Made(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """One version that a transaction made."""
+
+    document: str
+    branch: str
+    version: int
+
+
+class Transacted(Message, frozen=True, tag=3):
+    """In the order of the parts."""
+
+    id: int
+    at: int
+    made: tuple[Made, ...]
+    repeat: bool = False
+
+
+class Document(Message, frozen=True, tag=4):
+    """A document as of `version`: `kind`, `at` and `meta` are that version's."""
+
+    id: int
+    document: str
+    branch: str
+    version: int
+    kind: int
+    at: int
+    value: Raw
+    meta: Meta | None = None
+
+
+class Documents(Message, frozen=True, tag=5):
+    id: int
+    documents: tuple[Document | None, ...]
+    """Each with the id of the request."""
+
+
+class Names(Message, frozen=True, tag=6):
+    """more: ask again, after the last of these."""
+
+    id: int
+    names: tuple[str, ...]
+    more: bool
+
+
+class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """One version in a history."""
+
+    version: int
+    kind: int
+    at: int
+    delta: Raw
+    meta: Meta | None = None
+    request: str | None = None
+    """The request id: "client:number", or the caller's own key."""
+
+
+class Versions(Message, frozen=True, tag=7):
+    id: int
+    entries: tuple[Entry, ...]
+    more: bool
+    newest: int
+
+
+class Subscribed(Message, frozen=True, tag=8):
+    """cursor: the place from which changes follow."""
+
+    id: int
+    subscription: int
+    cursor: str
+
+
+class Change(Message, frozen=True, tag=9):
+    """One version, to every subscription of this connection that it concerns.
+
+    position: in the journal; with the epoch it makes the cursor. more: how many changes of the same transaction follow.
+    """
+
+    subscriptions: tuple[int, ...]
+    position: int
+    document: str
+    branch: str
+    version: int
+    kind: int
+    at: int
+    delta: Raw
+    meta: Meta | None = None
+    more: int = 0
+    value: Raw = Raw(b"\xc0")
+
+
+class Marker(Message, frozen=True, tag=10):
+    """state: "live" once all that was in the log has been sent; "behind" when changes are read from the log again."""
+
+    subscription: int
+    state: str
+    cursor: str
+
+
+class Ended(Message, frozen=True, tag=11):
+    """The subscription is over. code: "" when the client asked for it."""
+
+    subscription: int
+    code: str
+    message: str
+    data: dict[str, Any]
+
+
+class Failed(Message, frozen=True, tag=12):
+    """The answer to a request that was refused or failed."""
+
+    id: int
+    code: str
+    message: str
+    data: dict[str, Any]
+
+
+class Goodbye(Message, frozen=True, tag=13):
+    """The server closes the connection after this."""
+
+    code: str
+    message: str
+    data: dict[str, Any]
+
+
+Response = (
+    Welcome
+    | Pong
+    | Committed
+    | Transacted
+    | Document
+    | Documents
+    | Names
+    | Versions
+    | Subscribed
+    | Change
+    | Marker
+    | Ended
+    | Failed
+    | Goodbye
+)

@@ -1,0 +1,29 @@
+"""Plain data that every room speaks of: what kind of version it is, and what its author said about it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+MAIN = "main"
+"""The branch that every document has."""
+
+
+class Kind(IntEnum):
+    """What an event does to its document. The numbers are on disk and on the wire, and never change."""
+
+    CREATE = 0
+    UPDATE = 1
+    DELETE = 2
+
+
+class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What an author says about a version. Kept with the event; never interpreted by the server.
+
+    by: who, as claimed. description: why. tags: words to find it by, sorted and without repeats.
+    """
+
+    by: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
