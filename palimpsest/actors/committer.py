@@ -1,0 +1,137 @@
+"""Group commit: while one batch is being made durable, the next one gathers. No timer.
+
+It knows the order of events and whether they are durable. What an event means, and who waits for it, is its owner's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from palimpsest.errors import CommitFailed, PalimpsestError, StorageError
+from palimpsest.limits import Limits
+from palimpsest.storage.contracts import Journal, JournalEnd
+from palimpsest.storage.events import Batch, Event, chain_digest, encode_events
+
+if TYPE_CHECKING:
+    from palimpsest.actors.document import DocumentActor
+
+
+class Asker(Protocol):
+    """Who asked, and gets the answer. Every request is answered exactly once, by one of these."""
+
+    client: str
+    """The client id."""
+
+    def committed(self, id: int, version: int, at: int) -> None:
+        """The write `id` is durable as `version`."""
+        ...
+
+    def reply(self, message: object) -> None:
+        """Any other answer; it carries its id."""
+        ...
+
+    def fail(self, id: int, error: PalimpsestError) -> None: ...
+
+
+Entry = tuple["DocumentActor", Asker, int, Event]
+"""An event, whose it is, who asked for it, and the id of the request."""
+
+_EVENT_OVERHEAD_BYTES = 64
+
+
+class Committer:
+    """Makes batches of what is added and hands them back when they are durable, or when they failed.
+
+    on_durable(batch, entries): called once per batch, in order, on the event loop. on_failed(entries, error): called with
+    everything that is not durable, the batch that failed and what has gathered behind it; nothing of it was written.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        end: JournalEnd,
+        limits: Limits,
+        on_durable: Callable[[Batch, list[Entry]], None],
+        on_failed: Callable[[list[Entry], PalimpsestError], None],
+        on_room: Callable[[], None],
+    ) -> None:
+        self.blocked = False
+        """The gathering batch is full: whoever wants to add waits for `on_room`. Set by the tail's bound, too."""
+        self.next = end.next
+        """The position of the next batch."""
+        self.batches = 0
+        self.events = 0
+        self._digest = end.digest
+        self._journal = journal
+        self._limits = limits
+        self._on_durable = on_durable
+        self._on_failed = on_failed
+        self._on_room = on_room
+        self._gathering: list[Entry] = []
+        self._gathered_bytes = 0
+        self._committing: list[Entry] = []
+        self._work = asyncio.Event()
+        self._still = asyncio.Event()
+        self._still.set()
+
+    def add(self, entry: Entry) -> None:
+        """entry joins the gathering batch. Not to be called while `blocked`, but for the rest of one transaction."""
+        gathering = self._gathering
+        if not gathering and not self._committing:
+            self._work.set()
+            self._still.clear()
+        gathering.append(entry)
+        self._gathered_bytes += len(bytes(entry[3].delta)) + _EVENT_OVERHEAD_BYTES
+        if len(gathering) >= self._limits.batch_events_max or self._gathered_bytes >= self._limits.batch_bytes_max:
+            self.blocked = True
+
+    def undecided(self) -> list[Entry]:
+        """What is not durable yet, in order."""
+        return self._committing + self._gathering
+
+    async def quiet(self) -> None:
+        """Returns when everything that was added is durable or has failed."""
+        await self._still.wait()
+
+    async def run(self) -> None:
+        """Commits until it is cancelled. Raises the StorageError after which nothing more can be written."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._gathering:
+                await self._commit()
+            self._still.set()
+
+    async def _commit(self) -> None:
+        entries = self._committing = self._gathering
+        self._gathering = []
+        self._gathered_bytes = 0
+        body = encode_events([entry[3] for entry in entries])
+        position, count = self.next, len(entries)
+        batch = Batch(position, count, chain_digest(self._digest, position, count, body), body)
+        if self.blocked:
+            self.blocked = False
+            self._on_room()
+        try:
+            await self._journal.append(batch)
+        except StorageError as error:
+            self._fail(error)
+            return
+        self.next = position + count
+        self._digest = batch.digest
+        self.batches += 1
+        self.events += count
+        self._committing = []
+        self._on_durable(batch, entries)
+
+    def _fail(self, error: StorageError) -> None:
+        failed = self.undecided()
+        self._committing, self._gathering, self._gathered_bytes = [], [], 0
+        self._on_failed(failed, error)
+        if not isinstance(error, CommitFailed):
+            raise error
+        if self.blocked:
+            self.blocked = False
+            self._on_room()

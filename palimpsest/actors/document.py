@@ -1,0 +1,313 @@
+"""The actor of one document branch: its mailbox, and what is told to whom when the log has spoken.
+
+Not a task: an object whose methods are called on the event loop. A command is decided at once where that is possible. It
+waits in the inbox while the actor is asleep (its value is being read), while a repeated request is looked up, while a
+transaction waits for its other documents, or while the gathering batch is full. An answer waits in `waiting` until the
+version that it shows is durable. `pending` counts both and the undecided writes, and is what the mailbox's bound is about.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from palimpsest.actors.committer import Asker
+from palimpsest.actors.stream import Stream
+from palimpsest.errors import DocumentNotFound, Overloaded, PalimpsestError, VersionNotFound
+from palimpsest.protocol.messages import Committed, Create, Delete, Get, History, Update
+from palimpsest.storage.contracts import Row
+from palimpsest.storage.events import Event
+
+if TYPE_CHECKING:
+    from palimpsest.actors.registry import Registry
+    from palimpsest.actors.transaction import Transaction
+
+Write = Update | Create | Delete
+Command = Write | Get | History
+Identity = str | tuple[str, int]
+"""A request id: the caller's own key, or (client id, id)."""
+
+_DECIDE: dict[type, Callable[..., Event]] = {
+    Update: Stream.decide_update,
+    Create: Stream.decide_create,
+    Delete: Stream.decide_delete,
+}
+
+
+class DocumentActor(Stream):
+    """One document branch that is awake, or on its way to be."""
+
+    __slots__ = (
+        "__weakref__",
+        "durable",
+        "followed_as_of",
+        "followers",
+        "inbox",
+        "pending",
+        "positions",
+        "registry",
+        "seen",
+        "used",
+        "waiting",
+    )
+
+    def __init__(self, document: str, branch: str, registry: Registry) -> None:
+        super().__init__(document, branch, registry.limits)
+        self.registry = registry
+        self.durable = 0
+        """The newest durable version; versions after it are decided and invisible."""
+        self.inbox: deque[tuple[Any, Asker, int]] | None = deque()
+        """What waits for the actor, in order; None while it can decide at once."""
+        self.pending = 0
+        self.waiting: deque[tuple[int, Asker, Any]] = deque()
+        """(version, who asked, what to do once it is durable), in order of version."""
+        self.positions: deque[int] = deque()
+        """Of this stream's events that were in the tail when they became durable; older ones are dropped in passing."""
+        self.seen: dict[Identity, tuple[int, int]] | None = None
+        """Requests of the tail and of what is undecided, with (version, at). Built when the first repeat comes."""
+        self.used = 0
+        """The registry's tick of the last command."""
+        self.followers: Any = ()
+        """The feed's own: who follows this stream, as of its generation `followed_as_of`."""
+        self.followed_as_of = -1
+
+    # --- the mailbox ---------------------------------------------------------------------------------------------
+
+    def receive(self, message: Command, asker: Asker, now: int) -> None:
+        """Decides, answers, or queues. Raises what the decision raises; then nothing has happened."""
+        registry = self.registry
+        if self.pending >= registry.mailbox_items_max:
+            raise self._overloaded()
+        if self.inbox is not None:
+            self.enqueue(message, asker, now)
+            return
+        decide = _DECIDE.get(type(message))
+        if decide is None:
+            self._read(message, asker)  # type: ignore[arg-type]
+            return
+        if registry.refusal is not None:
+            raise registry.refusal
+        if registry.committer.blocked:
+            registry.wait_for_room(self, message, asker, now)  # type: ignore[arg-type]
+            return
+        if message.repeat or message.key is not None:  # type: ignore[union-attr]
+            self._maybe_repeat(message, asker, now)  # type: ignore[arg-type]
+            return
+        event = decide(self, message, asker.client, now)
+        self.pending += 1
+        registry.committer.add((self, asker, message.id, event))
+        if self.seen is not None:
+            self._remember(event)
+
+    def enqueue(self, message: Command | Transaction, asker: Asker, now: int) -> None:
+        if self.inbox is None:
+            self.inbox = deque()
+        self.inbox.append((message, asker, now))
+        self.pending += 1
+
+    def drain(self) -> None:
+        """Works off the inbox, until it is empty or the actor has to wait again. Raises nothing."""
+        from_transaction = self.registry.arrive
+        while self.inbox:
+            message, asker, now = self.inbox[0]
+            if not isinstance(message, _COMMANDS):
+                if not from_transaction(self, message):
+                    return
+                continue
+            rest = self.inbox
+            rest.popleft()
+            self.pending -= 1
+            self.inbox = None
+            self.registry.hand_over(self, message, asker, now)
+            if self.inbox is not None:  # it has to wait again, with the same command or for another reason
+                self.inbox.extend(rest)
+                return
+            self.inbox = rest
+        self.inbox = None
+
+    # --- reads ---------------------------------------------------------------------------------------------------
+
+    def _read(self, message: Get | History, asker: Asker) -> None:
+        if type(message) is Get and (message.version is None or message.version == self.version):
+            try:
+                answer: Any = self.view(message.id)
+            except DocumentNotFound as error:
+                answer = _Refusal(message.id, error)
+            if self.durable == self.version:
+                self._tell(asker, answer)
+                return
+        else:
+            answer = self._past(message)
+        if self.durable == self.version:
+            self._tell(asker, answer)
+        else:
+            self.pending += 1
+            self.waiting.append((self.version, asker, answer))
+
+    def _past(self, message: Get | History) -> Any:
+        if type(message) is Get:
+            assert message.version is not None
+            if not 1 <= message.version <= self.version:
+                return _Refusal(message.id, self._no_such_version(message.version))
+        elif self.version == 0:
+            return _Refusal(message.id, self._not_found())
+        return _Lookup(self, message)
+
+    def _tell(self, asker: Asker, answer: Any) -> None:
+        if type(answer) is _Refusal:
+            asker.fail(answer.id, answer.error)
+        elif type(answer) is _Lookup:
+            self.registry.look_up(answer.actor, answer.message, asker)
+        else:
+            asker.reply(answer)
+
+    # --- what the log says ---------------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Answers everyone who waited for a version that is durable by now."""
+        waiting = self.waiting
+        while waiting and waiting[0][0] <= self.durable:
+            _, asker, answer = waiting.popleft()
+            self.pending -= 1
+            self._tell(asker, answer)
+
+    def abandon(self, error: PalimpsestError) -> None:
+        """Answers everyone who still waits with error; undecided writes are their committer's to answer."""
+        waiting, inbox = self.waiting, self.inbox
+        self.waiting, self.inbox = deque(), None
+        for _, asker, answer in waiting:
+            asker.fail(_id_of(answer), error)
+        for message, asker, _ in inbox or ():
+            if isinstance(message, _COMMANDS):
+                asker.fail(message.id, error)
+            else:
+                self.registry.abandon_transaction(message, error)
+        self.pending = 0
+
+    def tail_positions(self) -> deque[int]:
+        """Positions of this stream's events that are in the tail now: of versions durable - len + 1 .. durable."""
+        positions, start = self.positions, self.registry.tail.start
+        while positions and positions[0] < start:
+            positions.popleft()
+        return positions
+
+    def is_still(self) -> bool:
+        """Nobody waits for it, and nothing of it is undecided."""
+        return self.pending == 0 and self.inbox is None and self.durable == self.version
+
+    # --- repeats -------------------------------------------------------------------------------------------------
+
+    def _maybe_repeat(self, message: Write, asker: Asker, now: int) -> None:
+        found = self.recall(identity_of(message, asker))
+        if found is not None:
+            self.answer_repeat(message.id, asker, found)
+        elif self.version == 0:
+            self.decide(message, asker, now)
+        else:
+            self.enqueue(message, asker, now)
+            self.registry.recall_archived(self, message, asker)
+
+    def settle(self, row: Row | None) -> None:
+        """The archive's word on the repeated request at the head of the inbox; row: what that request made, if anything."""
+        assert self.inbox is not None
+        message, asker, now = self.inbox.popleft()
+        self.pending -= 1
+        if row is not None:
+            self.answer_repeat(message.id, asker, (row.event.version, row.event.at))
+        else:
+            self.registry.guard(self, self.decide, message, asker, now)
+        self.drain()
+
+    def decide(self, message: Write, asker: Asker, now: int) -> None:
+        """Decides a write that is known to be no repeat, also where the gathering batch is full."""
+        event = _DECIDE[type(message)](self, message, asker.client, now)
+        self.pending += 1
+        self.registry.committer.add((self, asker, message.id, event))
+        if self.seen is not None:
+            self._remember(event)
+
+    def recall(self, identity: Identity) -> tuple[int, int] | None:
+        """(version, at) of what the request made, as far as memory reaches."""
+        if self.seen is None:
+            self.seen = {}
+            for position in self.tail_positions():
+                self._remember(self.registry.tail.row(position).event)
+            for owner, _, _, event in self.registry.committer.undecided():
+                if owner is self:
+                    self._remember(event)
+        return self.seen.get(identity)
+
+    def answer_repeat(self, id: int, asker: Asker, found: tuple[int, int]) -> None:
+        version, at = found
+        answer = Committed(id, version, at, True)
+        if version <= self.durable:
+            asker.reply(answer)
+        else:  # a repeat that overtook its original: both are answered by the same commit
+            self.pending += 1
+            self._wait(version, asker, answer)
+
+    def _wait(self, version: int, asker: Asker, answer: Any) -> None:
+        """Keeps `waiting` in order of version."""
+        place = len(self.waiting)
+        while place and self.waiting[place - 1][0] > version:
+            place -= 1
+        self.waiting.insert(place, (version, asker, answer))
+
+    def _remember(self, event: Event) -> None:
+        assert self.seen is not None
+        made = (event.version, event.at)
+        if event.key is not None:
+            self.seen[event.key] = made
+        else:
+            self.seen[(event.origin, event.request)] = made
+
+    # --- errors --------------------------------------------------------------------------------------------------
+
+    def _overloaded(self) -> Overloaded:
+        maximum = self.registry.mailbox_items_max
+        return Overloaded(
+            f"the mailbox of {self.document!r} is full: {maximum} commands wait",
+            limit="mailbox_items_max",
+            maximum=maximum,
+        )
+
+    def _no_such_version(self, version: int) -> VersionNotFound:
+        return VersionNotFound(
+            f"{self.document!r} has no version {version}; the newest is {self.version}",
+            document=self.document,
+            branch=self.branch,
+            version=version,
+            newest=self.version,
+        )
+
+
+_COMMANDS = (Update, Create, Delete, Get, History)
+
+
+class _Refusal:
+    """An error that is only to be told once what it reveals is durable."""
+
+    __slots__ = ("error", "id")
+
+    def __init__(self, id: int, error: PalimpsestError) -> None:
+        self.id = id
+        self.error = error
+
+
+class _Lookup:
+    """A read of the past, which starts once the version it was asked at is durable."""
+
+    __slots__ = ("actor", "message")
+
+    def __init__(self, actor: DocumentActor, message: Get | History) -> None:
+        self.actor = actor
+        self.message = message
+
+
+def _id_of(answer: Any) -> int:
+    return answer.message.id if type(answer) is _Lookup else answer.id
+
+
+def identity_of(message: Any, asker: Asker) -> Identity:
+    return message.key if message.key is not None else (asker.client, message.id)

@@ -1,0 +1,325 @@
+"""Who follows what, and how far they have come.
+
+A subscription is a cursor over the log. One that is live is handed each change from memory as it becomes durable; one that
+has used up its credit is behind, costs nothing, and is read from the log when credit comes, until it has caught up. The step
+from the log to live is taken synchronously at the durable end, so that nothing falls between.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Protocol
+
+import anyio
+from msgspec import Raw
+
+from palimpsest.actors.committer import Entry
+from palimpsest.actors.reading import Reader
+from palimpsest.actors.tail import Tail
+from palimpsest.errors import CursorInvalid, DocumentNotFound, InvalidRequest, Overloaded, PalimpsestError
+from palimpsest.limits import Limits
+from palimpsest.protocol.changes import address, encode_change
+from palimpsest.protocol.cursor import decode_cursor, encode_cursor
+from palimpsest.protocol.messages import Change, Credit, Document, Ended, Get, Marker, Subscribe, Subscribed
+from palimpsest.state.names import Pattern
+from palimpsest.storage.contracts import Row
+from palimpsest.storage.events import Batch, Event
+from palimpsest.words import Kind
+
+_ROWS_TOGETHER = 256
+_BYTES_TOGETHER = 256 * 1024
+_DELETE = int(Kind.DELETE)
+_NIL = Raw(b"\xc0")
+
+
+class Subscriber(Protocol):
+    """One connection, as the feed sees it."""
+
+    def reply(self, message: object) -> None: ...
+
+    def push(self, encoded: bytes) -> None:
+        """An encoded message for this connection."""
+        ...
+
+
+class State(Enum):
+    LIVE = "live"
+    """Handed every change as it becomes durable."""
+    BEHIND = "behind"
+    """Everything from `next` on is still to be read from the log."""
+    ENDED = "ended"
+
+
+class Subscription:
+    __slots__ = (
+        "branch",
+        "credit_bytes",
+        "next",
+        "number",
+        "pattern",
+        "queued",
+        "state",
+        "subscriber",
+        "told",
+        "values",
+    )
+
+    def __init__(self, message: Subscribe, subscriber: Subscriber, pattern: Pattern, position: int) -> None:
+        self.subscriber = subscriber
+        self.number = message.subscription
+        self.pattern = pattern
+        self.branch = message.branch
+        self.values = message.values
+        self.credit_bytes = message.credit_bytes
+        self.next = position
+        """While behind: the first position that was not looked at."""
+        self.state = State.BEHIND
+        self.queued = False
+        """It waits for the reading task, which holds it at most once."""
+        self.told = State.BEHIND
+        """What the subscriber was told last by a marker."""
+
+    def follows(self, event: Event) -> bool:
+        return event.branch == self.branch and self.pattern.matches(event.document)
+
+
+class Feed:
+    """All subscriptions of one partition. Its methods run on the event loop; `run` is its only task."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        tail: Tail,
+        limits: Limits,
+        epoch: str,
+        ask: Callable[[Get], Awaitable[Document]],
+    ) -> None:
+        self.epoch = epoch
+        self._reader = reader
+        self._tail = tail
+        self._limits = limits
+        self._ask = ask
+        self._by_subscriber: dict[Subscriber, dict[int, Subscription]] = {}
+        self._all: set[Subscription] = set()
+        self._valued: set[Subscription] = set()
+        """Those that want whole values are always read from the log, where each value can be made for its version."""
+        self._generation = 0
+        """Rises whenever a subscription comes or goes; what an actor knows of its followers is as of a generation."""
+        self._reading: deque[Subscription] = deque()
+        self._work = anyio.Event()
+
+    # --- what a connection asks ----------------------------------------------------------------------------------
+
+    def subscribe(self, message: Subscribe, subscriber: Subscriber) -> None:
+        """Answers with Subscribed. Raises InvalidName, InvalidRequest, Overloaded or CursorInvalid."""
+        own = self._by_subscriber.setdefault(subscriber, {})
+        maximum = self._limits.subscriptions_per_connection_max
+        if len(own) >= maximum:
+            raise Overloaded(
+                f"{maximum} subscriptions on one connection",
+                limit="subscriptions_per_connection_max",
+                maximum=maximum,
+            )
+        if message.subscription in own:
+            raise InvalidRequest(f"subscription {message.subscription} exists already", reason="subscription")
+        if message.credit_bytes < 0:
+            raise InvalidRequest("a negative credit", reason="credit_bytes")
+        pattern = Pattern.parse(message.pattern)
+        position = self._tail.end if message.resume_after is None else self._position_after(message.resume_after)
+        subscription = Subscription(message, subscriber, pattern, position)
+        subscription.credit_bytes = min(subscription.credit_bytes, self._limits.subscription_bytes_max)
+        own[message.subscription] = subscription
+        self._all.add(subscription)
+        if subscription.values:
+            self._valued.add(subscription)
+        self._generation += 1
+        subscriber.reply(Subscribed(message.id, message.subscription, encode_cursor(self.epoch, position - 1)))
+        self._go_on(subscription)
+
+    def credit(self, message: Credit, subscriber: Subscriber) -> None:
+        """A subscription that is over by now is no mistake of the client's."""
+        subscription = self._by_subscriber.get(subscriber, {}).get(message.subscription)
+        if subscription is None or message.credit_bytes <= 0:
+            return
+        maximum = self._limits.subscription_bytes_max
+        subscription.credit_bytes = min(maximum, subscription.credit_bytes + message.credit_bytes)
+        if subscription.state is State.BEHIND:
+            self._go_on(subscription)
+
+    def unsubscribe(self, number: int, subscriber: Subscriber) -> None:
+        subscription = self._by_subscriber.get(subscriber, {}).get(number)
+        if subscription is not None:
+            self._end(subscription)
+            subscriber.reply(Ended(number, "", "", {}))
+
+    def forget(self, subscriber: Subscriber) -> None:
+        """The connection is gone."""
+        for subscription in list(self._by_subscriber.get(subscriber, {}).values()):
+            self._end(subscription)
+        self._by_subscriber.pop(subscriber, None)
+
+    # --- what the log says ---------------------------------------------------------------------------------------
+
+    def on_durable(self, batch: Batch, entries: list[Entry]) -> None:
+        """Hands on what has just become durable, encoded once for each event that has a live follower."""
+        if not self._all:
+            return
+        generation = self._generation
+        for position, (actor, _, _, event) in enumerate(entries, batch.position):
+            if actor.followed_as_of != generation:
+                actor.followers = self._followers(event)
+                actor.followed_as_of = generation
+            if actor.followers:
+                self._hand_on(position, event, actor.followers)
+        for subscription in self._valued:
+            self._go_on(subscription)
+
+    async def run(self) -> None:
+        """Reads the log for those who are behind, a piece for each in turn, until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work = anyio.Event()
+            while self._reading:
+                subscription = self._reading.popleft()
+                subscription.queued = False
+                if subscription.state is State.BEHIND and subscription.credit_bytes > 0:
+                    await self._read_on(subscription)
+
+    def statistics(self) -> dict[str, int]:
+        behind = sum(subscription.state is State.BEHIND for subscription in self._all)
+        return {"subscriptions": len(self._all), "behind": behind}
+
+    # --- live ----------------------------------------------------------------------------------------------------
+
+    def _followers(self, event: Event) -> list[tuple[Subscriber, list[Subscription]]]:
+        found: dict[Subscriber, list[Subscription]] = {}
+        for subscription in self._all:
+            if not subscription.values and subscription.follows(event):
+                found.setdefault(subscription.subscriber, []).append(subscription)
+        return list(found.items())
+
+    def _hand_on(self, position: int, event: Event, followers: list[tuple[Subscriber, list[Subscription]]]) -> None:
+        encoded: tuple[bytes, bytes] | None = None
+        addressed: dict[tuple[int, ...], bytes] = {}
+        for subscriber, subscriptions in followers:
+            live = [subscription for subscription in subscriptions if self._is_live(subscription, position)]
+            if not live:
+                continue
+            if encoded is None:
+                encoded = encode_change(_change(position, event, _NIL))
+            numbers = tuple([subscription.number for subscription in live])
+            message = addressed.get(numbers)
+            if message is None:
+                message = addressed[numbers] = address(encoded, numbers)
+            for subscription in live:
+                subscription.credit_bytes -= len(message)
+            subscriber.push(message)
+
+    def _is_live(self, subscription: Subscription, position: int) -> bool:
+        if subscription.state is not State.LIVE:
+            return False
+        if subscription.credit_bytes > 0:
+            return True
+        subscription.state = State.BEHIND
+        subscription.next = position
+        self._mark(subscription)
+        return False
+
+    # --- from the log --------------------------------------------------------------------------------------------
+
+    def _go_on(self, subscription: Subscription) -> None:
+        """It may read on, or is live if there is nothing to read."""
+        if subscription.state is not State.BEHIND or subscription.credit_bytes <= 0:
+            return
+        if subscription.next == self._tail.end:
+            self._caught_up(subscription)
+        elif not subscription.queued:
+            subscription.queued = True
+            self._reading.append(subscription)
+            self._work.set()
+
+    def _caught_up(self, subscription: Subscription) -> None:
+        if not subscription.values:
+            subscription.state = State.LIVE
+        if subscription.told is not State.LIVE:
+            subscription.told = State.LIVE
+            self._send_marker(subscription, State.LIVE)
+
+    async def _read_on(self, subscription: Subscription) -> None:
+        try:
+            rows = await self._reader.rows(subscription.next, rows_max=_ROWS_TOGETHER, bytes_max=_BYTES_TOGETHER)
+            for row in rows:
+                if subscription.credit_bytes <= 0 or subscription.state is State.ENDED:
+                    break
+                if subscription.follows(row.event):
+                    await self._send(subscription, row)
+                subscription.next = row.position + 1
+        except PalimpsestError as error:
+            if subscription.state is not State.ENDED:
+                self._end(subscription)
+                subscription.subscriber.reply(Ended(subscription.number, *error.to_wire()))
+            return
+        if subscription.state is State.BEHIND:
+            if subscription.credit_bytes <= 0:
+                self._mark(subscription)
+            self._go_on(subscription)
+
+    async def _send(self, subscription: Subscription, row: Row) -> None:
+        value = _NIL
+        if subscription.values and row.event.kind != _DELETE:
+            value = await self._value(row.event)
+        message = address(encode_change(_change(row.position, row.event, value)), (subscription.number,))
+        subscription.credit_bytes -= len(message)
+        if subscription.state is not State.ENDED:
+            subscription.subscriber.push(message)
+
+    async def _value(self, event: Event) -> Raw:
+        try:
+            document = await self._ask(Get(0, event.document, event.branch, event.version))
+        except DocumentNotFound:
+            return _NIL
+        return document.value
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _position_after(self, cursor: str) -> int:
+        epoch, position = decode_cursor(cursor)
+        if epoch != self.epoch or position >= self._tail.end:
+            raise CursorInvalid(f"cursor {cursor!r} is of another journal than this one", cursor=cursor)
+        return position + 1
+
+    def _mark(self, subscription: Subscription) -> None:
+        """The subscriber hears that it fell behind, once."""
+        if subscription.told is not State.BEHIND:
+            subscription.told = State.BEHIND
+            self._send_marker(subscription, State.BEHIND)
+
+    def _send_marker(self, subscription: Subscription, state: State) -> None:
+        position = self._tail.end if state is State.LIVE else subscription.next
+        cursor = encode_cursor(self.epoch, position - 1)
+        subscription.subscriber.reply(Marker(subscription.number, state.value, cursor))
+
+    def _end(self, subscription: Subscription) -> None:
+        subscription.state = State.ENDED
+        self._all.discard(subscription)
+        self._valued.discard(subscription)
+        self._by_subscriber.get(subscription.subscriber, {}).pop(subscription.number, None)
+        self._generation += 1
+
+
+def _change(position: int, event: Event, value: Raw) -> Change:
+    return Change(
+        (),
+        position,
+        event.document,
+        event.branch,
+        event.version,
+        event.kind,
+        event.at,
+        event.delta,
+        event.meta,
+        event.more,
+        value,
+    )

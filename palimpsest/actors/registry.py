@@ -1,0 +1,489 @@
+"""Finds, wakes and passivates actors, and routes commands to them.
+
+A document that nobody asks for costs nothing. One that is asked for becomes an actor: a cold one is read from the archive,
+many in one hop, and goes on by what the tail has of it. An actor stays as long as the tail has events of its stream; after
+that it goes when it is idle, or when memory is short.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+
+from palimpsest.actors.committer import Asker, Committer, Entry
+from palimpsest.actors.document import Command, DocumentActor, Write, identity_of
+from palimpsest.actors.tail import Tail
+from palimpsest.actors.transaction import SILENT, Transaction, TransactionAnswer
+from palimpsest.errors import (
+    BranchNotFound,
+    InternalError,
+    InvalidRequest,
+    LimitExceeded,
+    Overloaded,
+    PalimpsestError,
+)
+from palimpsest.limits import Limits
+from palimpsest.logs import get_logger
+from palimpsest.protocol.messages import Get, History, Transact
+from palimpsest.state.names import check_name
+from palimpsest.storage.contracts import Archive
+from palimpsest.storage.events import Batch, Event
+from palimpsest.words import MAIN, Kind
+
+log = get_logger("palimpsest.actors")
+
+_WAKE_TOGETHER = 64
+_CREATE, _UPDATE = int(Kind.CREATE), int(Kind.UPDATE)
+
+Job = Callable[[], Awaitable[None]]
+
+
+class Registry:
+    """The actors of one partition. All of its methods run on the event loop."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        tail: Tail,
+        limits: Limits,
+        start_job: Callable[[Job], None],
+        look_up: Callable[[DocumentActor, Get | History, Asker], None],
+    ) -> None:
+        self.limits = limits
+        self.mailbox_items_max = limits.mailbox_items_max
+        self.tail = tail
+        self.committer: Committer
+        """Set by the partition, which joins the two."""
+        self.actors: dict[str, DocumentActor] = {}
+        self.existence: dict[str, tuple[int, bool]] = {}
+        """Documents that the tail made or deleted: (position, whether it exists since)."""
+        self.refusal: PalimpsestError | None = None
+        """Why no write can be taken at the moment, if so."""
+        self.tick = 0
+        self.crashes = 0
+        self.wakes = 0
+        self.look_up = look_up
+        self._archive = archive
+        self._start_job = start_job
+        self._asleep: deque[DocumentActor] = deque()
+        self._waking = False
+        self._stalled: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+
+    # --- routing -------------------------------------------------------------------------------------------------
+
+    def route(self, message: Command, asker: Asker, now: int) -> None:
+        """To the actor of message.document, which answers now or later. Raises nothing."""
+        actor = self.actors.get(message.document)
+        if actor is None or message.branch != MAIN:
+            try:
+                actor = self.actor(message.document, message.branch)
+            except PalimpsestError as error:
+                asker.fail(message.id, error)
+                return
+        actor.used = self.tick
+        try:
+            actor.receive(message, asker, now)
+        except PalimpsestError as error:
+            asker.fail(message.id, error)
+        except Exception as error:
+            self._crash(actor, message.id, asker, error)
+
+    def actor(self, document: str, branch: str) -> DocumentActor:
+        """The actor, awake or about to be. Raises InvalidName or BranchNotFound."""
+        if branch != MAIN:
+            raise BranchNotFound(f"{document!r} has no branch {branch!r}", document=document, branch=branch)
+        actor = self.actors.get(document)
+        if actor is None:
+            check_name(document, name_bytes_max=self.limits.name_bytes_max)
+            actor = self.actors[document] = DocumentActor(document, branch, self)
+            self._wake(actor)
+        return actor
+
+    def transact(self, message: Transact, asker: Asker, now: int) -> None:
+        """Raises nothing; the asker hears."""
+        try:
+            if self.refusal is not None:
+                raise self.refusal
+            actors = self._parties(message)
+        except PalimpsestError as error:
+            asker.fail(message.id, error)
+            return
+        transaction = Transaction(message, asker, now, actors)
+        ready = transaction.looked_up and not self.committer.blocked
+        if ready and all(actor.inbox is None for actor in actors):
+            self._execute(transaction)
+            return
+        free = [actor for actor in actors if actor.inbox is None]
+        for actor in actors:
+            actor.enqueue(transaction, asker, now)
+        for actor in free:
+            actor.drain()
+
+    def hand_over(self, actor: DocumentActor, message: Command, asker: Asker, now: int) -> None:
+        """A command that waited in the inbox meets its actor at last. Raises nothing."""
+        self.guard(actor, actor.receive, message, asker, now)
+
+    def guard(
+        self,
+        actor: DocumentActor,
+        step: Callable[[Any, Asker, int], None],
+        message: Any,
+        asker: Asker,
+        now: int,
+    ) -> None:
+        try:
+            step(message, asker, now)
+        except PalimpsestError as error:
+            asker.fail(message.id, error)
+        except Exception as error:
+            self._crash(actor, message.id, asker, error)
+
+    # --- room in the batch ---------------------------------------------------------------------------------------
+
+    def wait_for_room(self, actor: DocumentActor, message: Write, asker: Asker, now: int) -> None:
+        actor.enqueue(message, asker, now)
+        self._stalled.append((actor.drain, ()))
+
+    def on_room(self) -> None:
+        for _ in range(len(self._stalled)):
+            if self.committer.blocked:
+                return
+            step, arguments = self._stalled.popleft()
+            step(*arguments)
+
+    # --- transactions --------------------------------------------------------------------------------------------
+
+    def arrive(self, actor: DocumentActor, transaction: Transaction) -> bool:
+        """The transaction heads actor's inbox. True: it was over before, and the inbox goes on. False: it waits, or this
+        was the last actor that it needed; then everything is done, the rest of this inbox included."""
+        if transaction.over:
+            assert actor.inbox is not None
+            actor.inbox.popleft()
+            actor.pending -= 1
+            return True
+        transaction.arrived.add(actor)
+        if len(transaction.arrived) == len(transaction.actors):
+            self._all_arrived(transaction)
+        return False
+
+    def abandon_transaction(self, transaction: Transaction, error: PalimpsestError) -> None:
+        """One of its documents cannot go on: the others are freed."""
+        if transaction.over:
+            return
+        transaction.over = True
+        transaction.asker.fail(transaction.message.id, error)
+        self._free(transaction)
+
+    def _parties(self, message: Transact) -> list[DocumentActor]:
+        parts = message.parts
+        if not parts:
+            raise InvalidRequest("a transaction without parts", reason="no parts")
+        maximum = self.limits.transaction_documents_max
+        if len(parts) > maximum:
+            raise LimitExceeded(
+                f"a transaction of {len(parts)} documents; transaction_documents_max is {maximum}",
+                limit="transaction_documents_max",
+                maximum=maximum,
+                actual=len(parts),
+            )
+        for part in parts:
+            if part.kind not in Kind._value2member_map_:
+                raise InvalidRequest(f"{part.document!r}: no kind {part.kind}", reason="kind")
+        if len({(part.document, part.branch) for part in parts}) < len(parts):
+            raise InvalidRequest("a document branch twice in one transaction", reason="twice")
+        actors = [self.actor(part.document, part.branch) for part in parts]
+        for actor in actors:
+            if actor.pending >= self.mailbox_items_max:
+                raise Overloaded(
+                    f"the mailbox of {actor.document!r} is full",
+                    limit="mailbox_items_max",
+                    maximum=self.mailbox_items_max,
+                )
+            actor.used = self.tick
+        return actors
+
+    def _all_arrived(self, transaction: Transaction) -> None:
+        if not transaction.looked_up:
+            transaction.looked_up = True
+            self._recall_transaction(transaction)
+        elif self.committer.blocked:
+            self._stalled.append((self._all_arrived, (transaction,)))
+        else:
+            transaction.over = True
+            self._execute(transaction)
+            self._free(transaction)
+
+    def _execute(self, transaction: Transaction) -> None:
+        message, asker = transaction.message, transaction.asker
+        try:
+            made = transaction.decide()
+        except PalimpsestError as error:
+            asker.fail(message.id, error)
+            return
+        except Exception as error:
+            self._log_crash(message.id, error)
+            asker.fail(message.id, _internal_error(error))
+            return
+        answer = TransactionAnswer(asker, [event for _, event in made])
+        for index, (actor, event) in enumerate(made):
+            actor.pending += 1
+            last = index == len(made) - 1
+            self.committer.add((actor, answer if last else SILENT, message.id, event))
+            if actor.seen is not None:
+                actor._remember(event)
+
+    def _free(self, transaction: Transaction) -> None:
+        """It is over: every actor that it held goes on."""
+        for actor in transaction.arrived:
+            actor.drain()
+
+    def _recall_transaction(self, transaction: Transaction) -> None:
+        identity = identity_of(transaction.message, transaction.asker)
+        found = [actor.recall(identity) for actor in transaction.actors]
+        if all(found):
+            self._answer_transaction_repeat(transaction, found)
+            return
+        self._start_job(lambda: self._look_for_transaction(transaction))
+
+    async def _look_for_transaction(self, transaction: Transaction) -> None:
+        message, asker = transaction.message, transaction.asker
+        made: list[tuple[int, int] | None] = []
+        try:
+            for actor in transaction.actors:
+                row = await self._archive.find_request(
+                    actor.document, actor.branch, origin=asker.client, request=message.id, key=message.key
+                )
+                made.append(None if row is None else (row.event.version, row.event.at))
+        except PalimpsestError as error:
+            self.abandon_transaction(transaction, error)
+            return
+        if transaction.over:
+            return
+        if all(made):
+            self._answer_transaction_repeat(transaction, made)
+        else:
+            self._all_arrived(transaction)
+
+    def _answer_transaction_repeat(self, transaction: Transaction, made: list[tuple[int, int] | None]) -> None:
+        """Once the last of the versions is durable, all are: they are in one batch."""
+        transaction.over = True
+        id, asker = transaction.message.id, transaction.asker
+        events: list[Any] = []
+        for actor, found in zip(transaction.actors, made, strict=True):
+            assert found is not None
+            events.append(_Version(actor.document, actor.branch, found[0], found[1]))
+        answer = TransactionAnswer(asker, events, repeat=True).message(id)
+        last, version = transaction.actors[-1], events[-1].version
+        if version <= last.durable:
+            asker.reply(answer)
+        else:
+            last.pending += 1
+            last._wait(version, asker, answer)
+        self._free(transaction)
+
+    # --- repeats that memory does not know -----------------------------------------------------------------------
+
+    def recall_archived(self, actor: DocumentActor, message: Write, asker: Asker) -> None:
+        async def look() -> None:
+            try:
+                row = await self._archive.find_request(
+                    actor.document, actor.branch, origin=asker.client, request=message.id, key=message.key
+                )
+            except PalimpsestError as error:
+                self._drop(actor, error)
+                return
+            if self.actors.get(actor.document) is actor:
+                actor.settle(row)
+
+        self._start_job(look)
+
+    # --- waking --------------------------------------------------------------------------------------------------
+
+    def adopt(self, batch: Batch, events: list[Event]) -> None:
+        """At the start: what the journal has beyond the archive. The actors that it concerns exist, asleep."""
+        for position, event in enumerate(events, batch.position):
+            actor = self.actors.get(event.document)
+            if actor is None:
+                actor = self.actors[event.document] = DocumentActor(event.document, event.branch, self)
+                actor.inbox = deque()
+                self._asleep.append(actor)
+            actor.positions.append(position)
+            self._note_existence(position, event)
+
+    def start_waking(self) -> None:
+        if self._asleep and not self._waking:
+            self._waking = True
+            self._start_job(self._wake_all)
+
+    def _wake(self, actor: DocumentActor) -> None:
+        self._asleep.append(actor)
+        self.start_waking()
+
+    async def _wake_all(self) -> None:
+        try:
+            while self._asleep:
+                together = [self._asleep.popleft() for _ in range(min(_WAKE_TOGETHER, len(self._asleep)))]
+                await self._wake_together(together)
+        finally:
+            self._waking = False
+
+    async def _wake_together(self, actors: list[DocumentActor]) -> None:
+        try:
+            stretches = await self._archive.load([(actor.document, actor.branch) for actor in actors])
+        except PalimpsestError as error:
+            for actor in actors:
+                self._drop(actor, error)
+            return
+        for actor, stretch in zip(actors, stretches, strict=True):
+            try:
+                if stretch is not None:
+                    actor.load(stretch)
+                for position in actor.tail_positions():
+                    row = self.tail.row(position)
+                    if row.event.version > actor.version:
+                        actor.replay(row)
+            except Exception as error:
+                self._log_crash(0, error)
+                self._drop(actor, _internal_error(error))
+                continue
+            actor.durable = actor.version
+            self.wakes += 1
+            actor.drain()
+
+    # --- what the committer says ---------------------------------------------------------------------------------
+
+    def on_durable(self, batch: Batch, entries: list[Entry]) -> None:
+        """Durable values advance, and answers leave."""
+        position = batch.position
+        for actor, asker, id, event in entries:
+            version = event.version
+            actor.durable = version
+            actor.pending -= 1
+            actor.positions.append(position)
+            asker.committed(id, version, event.at)
+            if actor.waiting:
+                actor.release()
+            if event.kind != _UPDATE:
+                self._note_existence(position, event)
+            position += 1
+
+    def on_failed(self, entries: list[Entry], error: PalimpsestError) -> None:
+        """Nothing of entries was written: their actors are dropped, and everyone who waits hears why."""
+        failed: dict[str, DocumentActor] = {}
+        for actor, asker, id, event in entries:
+            asker.fail(id, error)
+            failed[event.document] = actor
+        for document, actor in failed.items():
+            if self.actors.get(document) is actor:
+                self._drop(actor, error)
+
+    def _note_existence(self, position: int, event: Event) -> None:
+        if event.kind != _UPDATE:
+            self.existence.pop(event.document, None)  # so that the order is that of positions
+            self.existence[event.document] = (position, event.kind == _CREATE)
+
+    def on_archived(self, position: int) -> None:
+        """Everything before position can be read from the archive."""
+        self.tail.trim(position)
+        archived = []
+        for document, (place, _) in self.existence.items():
+            if place >= position:
+                break
+            archived.append(document)
+        for document in archived:
+            del self.existence[document]
+
+    # --- failing and passivating ---------------------------------------------------------------------------------
+
+    def _crash(self, actor: DocumentActor, id: int, asker: Asker, error: Exception) -> None:
+        """A bug while deciding. What the actor holds cannot be trusted: it is woken afresh, once the log is quiet."""
+        self._log_crash(id, error, document=actor.document)
+        internal = _internal_error(error)
+        asker.fail(id, internal)
+        actor.abandon(internal)
+        fresh = self.actors[actor.document] = DocumentActor(actor.document, actor.branch, self)
+        fresh.positions = actor.positions  # the committer's entries still speak of the old actor
+
+        async def wake() -> None:
+            await self.committer.quiet()
+            if self.actors.get(fresh.document) is fresh:
+                self._wake(fresh)
+
+        self._start_job(wake)
+
+    def _drop(self, actor: DocumentActor, error: PalimpsestError) -> None:
+        """Forgets the actor; the next command wakes it from the log. Its tail's positions are kept."""
+        if self.actors.get(actor.document) is actor:
+            del self.actors[actor.document]
+        positions = actor.tail_positions()
+        if positions:
+            fresh = self.actors[actor.document] = DocumentActor(actor.document, actor.branch, self)
+            fresh.positions = positions
+            self._wake(fresh)
+        actor.abandon(error)
+
+    def _log_crash(self, id: int, error: Exception, **context: Any) -> None:
+        self.crashes += 1
+        log.error("actor_failed", request=id, exc_info=error, **context)
+
+    async def sweep(self, interval_seconds: float) -> None:
+        """Puts to sleep what is idle, until cancelled; a slice at a time, so that nobody waits for it."""
+        while True:
+            await anyio.sleep(interval_seconds)
+            self.tick += 1
+            await self.passivate(round(self.limits.awake_idle_seconds / interval_seconds))
+
+    async def passivate(self, idle_ticks: int) -> None:
+        """Actors that were not used for idle_ticks go; and if the others are too large together, the oldest of them."""
+        total = 0
+        for index, actor in enumerate(list(self.actors.values())):
+            if index % 200 == 199:
+                await anyio.lowlevel.checkpoint()
+            if self.tick - actor.used > idle_ticks and self._can_go(actor):
+                del self.actors[actor.document]
+            else:
+                if self.tick - actor.used > 1 and actor.is_still() and actor.exists:
+                    actor.cool()
+                    actor.seen = None
+                actor.tail_positions()
+                total += actor.estimated_bytes()
+        maximum = self.limits.awake_bytes_max
+        if total <= maximum:
+            return
+        for actor in sorted(self.actors.values(), key=lambda actor: actor.used):
+            if self._can_go(actor):
+                total -= actor.estimated_bytes()
+                del self.actors[actor.document]
+                if total <= maximum:
+                    return
+
+    def _can_go(self, actor: DocumentActor) -> bool:
+        return self.actors.get(actor.document) is actor and actor.is_still() and not actor.tail_positions()
+
+    def statistics(self) -> dict[str, int]:
+        return {
+            "actors": len(self.actors),
+            "asleep": len(self._asleep),
+            "stalled": len(self._stalled),
+            "wakes": self.wakes,
+            "crashes": self.crashes,
+        }
+
+
+class _Version:
+    """What `TransactionAnswer` asks of an event, for one that is not at hand."""
+
+    __slots__ = ("at", "branch", "document", "version")
+
+    def __init__(self, document: str, branch: str, version: int, at: int) -> None:
+        self.document = document
+        self.branch = branch
+        self.version = version
+        self.at = at
+
+
+def _internal_error(error: Exception) -> InternalError:
+    return InternalError(f"the server failed: {type(error).__name__}; it is logged there")

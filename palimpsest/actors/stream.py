@@ -1,0 +1,324 @@
+"""What one document branch is, and what a command makes of it.
+
+Pure: no clock, no storage, no event loop. A `decide_...` method takes a command and gives the event that the log is to keep,
+and the stream has moved on to the version that the event makes; or it raises, and nothing has happened. Whether the event
+is durable, and who is told, is not known here: `version` is the newest *decided* version.
+
+The value is held in one or both of two forms: `working`, a pyrsistent value with the changes that nobody has read yet, and
+`encoded`, canonical msgpack. A stream that is only read needs no `working`; one that is written gives up `encoded`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Raw
+
+from palimpsest.errors import DocumentExists, DocumentNotFound, InvalidRequest, LimitExceeded, VersionConflict
+from palimpsest.limits import Limits
+from palimpsest.protocol.messages import Create, Delete, Document, Update
+from palimpsest.state.ops import Op, Set, decode_delta, encode_delta
+from palimpsest.state.values import check_value, decode_plain, decode_value, encode_value, freeze
+from palimpsest.state.working import Working
+from palimpsest.storage.contracts import Row, Stretch
+from palimpsest.storage.events import NO_DELTA, Event
+from palimpsest.words import Kind, Meta
+
+NIL = Raw(b"\xc0")
+_CREATE, _UPDATE, _DELETE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE)
+
+_OP_OVERHEAD_BYTES = 16
+"""How much an op may add to a value beyond its own encoded size: a wider int, a wider map header."""
+
+_ANY_DEPTH = 1 << 30
+"""What is in the log was within the limits of its day."""
+
+Mark = tuple[Any, ...]
+
+
+class Stream:
+    """The state of one document branch."""
+
+    __slots__ = (
+        "at",
+        "branch",
+        "bytes_bound",
+        "document",
+        "encoded",
+        "exists",
+        "kind",
+        "limits",
+        "meta",
+        "version",
+        "working",
+    )
+
+    def __init__(self, document: str, branch: str, limits: Limits) -> None:
+        self.document = document
+        self.branch = branch
+        self.limits = limits
+        self.version = 0
+        """The newest decided version; 0: the document never was."""
+        self.exists = False
+        self.kind = _DELETE
+        self.at = 0
+        self.meta: Meta | None = None
+        self.working: Working | None = None
+        self.encoded: bytes | None = None
+        self.bytes_bound = 0
+        """At least the size of the encoded value."""
+
+    # --- commands ----------------------------------------------------------------------------------------------
+
+    def decide_update(self, message: Update, origin: str, now: int, more: int = 0) -> Event:
+        """Raises DocumentNotFound, VersionConflict, InvalidDelta, DeltaFailed, InvalidValue or LimitExceeded."""
+        if not self.exists:
+            raise self._not_found()
+        if message.expect is not None and message.expect != self.version:
+            raise self._conflict(message.expect)
+        limits = self.limits
+        raw = message.delta
+        ops = decode_delta(raw, limits=limits)
+        working = self.working or self._wake_value()
+        bound = self.bytes_bound + len(bytes(raw)) + _OP_OVERHEAD_BYTES * len(ops)
+        if bound > limits.document_bytes_max:
+            applied = self._apply_near_limit(ops)
+        else:
+            applied = working.apply(ops, depth_max=limits.depth_max, copy_bytes_max=limits.document_bytes_max - bound)
+            self.bytes_bound = bound + working.copied_bytes
+        if applied is not ops:
+            raw = Raw(encode_delta(applied))
+        meta = message.meta
+        if meta is not None:
+            check_meta(meta)
+        self.encoded = None
+        return self._advance(_UPDATE, raw, origin, message.id, meta, message.key, now, more)
+
+    def decide_create(self, message: Create, origin: str, now: int, more: int = 0) -> Event:
+        """Raises DocumentExists, InvalidValue or LimitExceeded."""
+        if self.exists:
+            raise DocumentExists(
+                f"{self.document!r} exists already, at version {self.version}",
+                document=self.document,
+                branch=self.branch,
+                version=self.version,
+            )
+        value = decode_plain(message.value)
+        check_value(value, depth_max=self.limits.depth_max)
+        encoded = encode_value(value)
+        self._check_size(len(encoded))
+        if message.meta is not None:
+            check_meta(message.meta)
+        delta = Raw(encode_delta([Set((), value)]))
+        self.working = Working(freeze(value))
+        self.encoded = encoded
+        self.bytes_bound = len(encoded)
+        self.exists = True
+        return self._advance(_CREATE, delta, origin, message.id, message.meta, message.key, now, more)
+
+    def decide_delete(self, message: Delete, origin: str, now: int, more: int = 0) -> Event:
+        """Raises DocumentNotFound or VersionConflict."""
+        if not self.exists:
+            raise self._not_found()
+        if message.expect is not None and message.expect != self.version:
+            raise self._conflict(message.expect)
+        if message.meta is not None:
+            check_meta(message.meta)
+        self._forget_value()
+        return self._advance(_DELETE, NO_DELTA, origin, message.id, message.meta, message.key, now, more)
+
+    def view(self, id: int) -> Document:
+        """The answer to a read of the newest decided version. Raises DocumentNotFound."""
+        if not self.exists:
+            raise self._not_found()
+        return Document(
+            id, self.document, self.branch, self.version, self.kind, self.at, Raw(self.encoded_value()), self.meta
+        )
+
+    # --- the value -----------------------------------------------------------------------------------------------
+
+    def encoded_value(self) -> bytes:
+        """The newest decided value as canonical msgpack, kept until it changes. The document exists."""
+        encoded = self.encoded
+        if encoded is None:
+            assert self.working is not None
+            encoded = self.encoded = encode_value(self.working.freeze())
+            self.bytes_bound = len(encoded)
+        return encoded
+
+    def cool(self) -> None:
+        """Keeps only the encoded form, which is a third of the size."""
+        if self.exists:
+            self.encoded_value()
+            self.working = None
+
+    def estimated_bytes(self) -> int:
+        """Of memory, roughly: pyrsistent maps take some five times what the encoded value does."""
+        size = 400
+        if self.working is not None:
+            size += 5 * self.bytes_bound
+        if self.encoded is not None:
+            size += len(self.encoded)
+        return size
+
+    def load(self, stretch: Stretch) -> None:
+        """Becomes what the archive knows. Raises StoreCorrupt's causes (DeltaFailed) where it does not fit together."""
+        snapshot = stretch.snapshot
+        rows = stretch.rows
+        if snapshot is not None:
+            own = rows[0].event
+            assert own.version == snapshot.version, (own.version, snapshot.version)
+            self.exists = True
+            self.encoded = snapshot.value
+            self.bytes_bound = len(snapshot.value)
+            self.version, self.kind, self.at, self.meta = own.version, own.kind, own.at, own.meta
+            rows = rows[1:]
+        for row in rows:
+            self.replay(row)
+
+    def replay(self, row: Row) -> None:
+        """Goes on by one event of the log. The event's version follows the stream's."""
+        event = row.event
+        assert event.version == self.version + 1, (event.version, self.version)
+        if event.kind == _DELETE:
+            self._forget_value()
+        else:
+            ops = decode_delta(event.delta)
+            if event.kind == _CREATE:
+                self.exists = True
+                self.working = Working(None)
+            working = self.working or self._wake_value()
+            working.apply(ops, depth_max=_ANY_DEPTH)
+            self.bytes_bound += len(bytes(event.delta)) + _OP_OVERHEAD_BYTES * len(ops) + working.copied_bytes
+            self.encoded = None
+        self.version = event.version
+        self.kind = event.kind
+        self.at = event.at
+        self.meta = event.meta
+
+    # --- transactions --------------------------------------------------------------------------------------------
+
+    def mark(self) -> Mark:
+        """What `restore` needs to take back whatever is decided from here on."""
+        working = self.working
+        kept = None if working is None else working.copy()
+        return (self.version, self.exists, self.kind, self.at, self.meta, kept, self.encoded, self.bytes_bound)
+
+    def restore(self, mark: Mark) -> None:
+        (
+            self.version,
+            self.exists,
+            self.kind,
+            self.at,
+            self.meta,
+            self.working,
+            self.encoded,
+            self.bytes_bound,
+        ) = mark
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _advance(
+        self,
+        kind: int,
+        delta: Raw,
+        origin: str,
+        request: int,
+        meta: Meta | None,
+        key: str | None,
+        now: int,
+        more: int,
+    ) -> Event:
+        at = self.at
+        if now > at:  # the machine's clock may step back; a stream's time does not
+            self.at = at = now
+        self.version = version = self.version + 1
+        self.kind = kind
+        self.meta = meta
+        return Event(self.document, self.branch, version, kind, at, delta, origin, request, meta, key, more)
+
+    def _wake_value(self) -> Working:
+        assert self.encoded is not None
+        self.working = working = Working(decode_value(self.encoded))
+        return working
+
+    def _forget_value(self) -> None:
+        self.exists = False
+        self.working = None
+        self.encoded = None
+        self.bytes_bound = 0
+
+    def _apply_near_limit(self, ops: list[Op]) -> list[Op]:
+        """The bound is not good enough to tell: apply, measure, and take it back if it is too much."""
+        limits = self.limits
+        working = self.working
+        assert working is not None
+        before = working.copy()
+        try:
+            applied = working.apply(ops, depth_max=limits.depth_max, copy_bytes_max=limits.document_bytes_max)
+            size = len(encode_value(working.freeze()))
+            self._check_size(size)
+        except BaseException:
+            self.working = before
+            raise
+        self.bytes_bound = size
+        return applied
+
+    def _check_size(self, size: int) -> None:
+        maximum = self.limits.document_bytes_max
+        if size > maximum:
+            raise LimitExceeded(
+                f"{self.document!r} would be {size} bytes; document_bytes_max is {maximum}",
+                limit="document_bytes_max",
+                maximum=maximum,
+                actual=size,
+            )
+
+    def _conflict(self, expected: int) -> VersionConflict:
+        actual = self.version
+        return VersionConflict(
+            f"{self.document!r} is at version {actual}, not {expected}",
+            document=self.document,
+            branch=self.branch,
+            expected=expected,
+            actual=actual,
+        )
+
+    def _not_found(self) -> DocumentNotFound:
+        deleted = f": version {self.version} deleted it" if self.version else ""
+        return DocumentNotFound(
+            f"there is no document {self.document!r}{deleted}",
+            document=self.document,
+            branch=self.branch,
+            version=self.version or None,
+        )
+
+
+META_BYTES_MAX = 65_536
+META_TAGS_MAX = 100
+
+
+def check_meta(meta: Meta) -> None:
+    """Tags are sorted, unique and not empty; the whole is bounded. Raises InvalidRequest or LimitExceeded."""
+    tags: Sequence[str] = meta.tags
+    if tags:
+        if len(tags) > META_TAGS_MAX:
+            raise LimitExceeded(
+                f"{len(tags)} tags; a version has at most {META_TAGS_MAX}",
+                limit="meta_tags_max",
+                maximum=META_TAGS_MAX,
+                actual=len(tags),
+            )
+        if "" in tags or any(first >= second for first, second in itertools.pairwise(tags)):
+            reason = "tags are not empty, sorted, and without repeats"
+            raise InvalidRequest(f"{list(tags)!r}: {reason}", reason=reason)
+    size = len(meta.by or "") + len(meta.description or "") + sum(map(len, tags))
+    if size > META_BYTES_MAX:
+        raise LimitExceeded(
+            f"by, description and tags are {size} characters; at most {META_BYTES_MAX} are kept with a version",
+            limit="meta_bytes_max",
+            maximum=META_BYTES_MAX,
+            actual=size,
+        )

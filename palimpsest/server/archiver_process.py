@@ -1,0 +1,57 @@
+"""The archiver, as a process of its own beside a busy server. See `archiving` for how the two speak."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+
+from palimpsest.actors.archiver import Archiver
+from palimpsest.errors import PalimpsestError
+from palimpsest.storage.sqlite_archive import SqliteArchive
+from palimpsest.storage.sqlite_journal import SqliteJournal
+
+_STEP_BYTES = 1024 * 1024
+_NICENESS = 10
+
+
+async def _archive(path: str, snapshot_versions: int) -> None:
+    journal = SqliteJournal(path, writer=False)
+    archive = SqliteArchive(path)
+    await journal.open()
+    try:
+        position = (await archive.open(epoch=journal.epoch)).next
+        archiver = Archiver(archive, snapshot_versions=snapshot_versions)
+        lines = await _standard_input()
+        while await lines.readline():
+            while batches := await journal.read(position, bytes_max=_STEP_BYTES):
+                position = await archiver.write(batches)
+                sys.stdout.write(f"archived {position}\n")
+                sys.stdout.flush()
+    finally:
+        await archive.close()
+        await journal.close()
+
+
+async def _standard_input() -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Archives the journal of a store; started by the server.")
+    parser.add_argument("path")
+    parser.add_argument("snapshot_versions", type=int)
+    arguments = parser.parse_args()
+    os.nice(_NICENESS)
+    try:
+        asyncio.run(_archive(arguments.path, arguments.snapshot_versions))
+    except PalimpsestError as error:
+        sys.exit(f"archiver: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""The server: who owns the store, the sockets and the tasks, and in which order they come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from types import TracebackType
+from typing import Literal, Self
+
+import anyio
+import anyio.abc
+
+from palimpsest.actors.partition import Partition
+from palimpsest.clock import Clock, SystemClock
+from palimpsest.errors import PalimpsestError, ServerClosing
+from palimpsest.limits import Limits
+from palimpsest.logs import get_logger
+from palimpsest.server.archiving import ArchiverProcess
+from palimpsest.server.session import Session
+from palimpsest.storage.contracts import Archive, Journal
+from palimpsest.storage.memory import MemoryArchive, MemoryJournal
+from palimpsest.storage.sqlite_archive import SqliteArchive
+from palimpsest.storage.sqlite_journal import SqliteJournal
+
+log = get_logger("palimpsest.server")
+
+ArchiverPlace = Literal["inline", "process"]
+_SILENCE_CHECK_SECONDS = 1.0
+
+
+class Server:
+    """A store and the server on it, for as long as its `async with` block lasts.
+
+    path: the store's file, made where it does not exist; its archive and its lock lie beside it. port: 0 for any free one.
+    archiver: "inline" archives in this process, "process" in one of its own, as is right beside a busy server.
+    snapshot_versions: how many versions apart the archive keeps whole values.
+
+    Entering raises StoreLocked, SchemaTooNew, StoreCorrupt, or OSError where the address cannot be had. Leaving stops
+    accepting, finishes and answers what was accepted, and closes; it raises the StorageError that made the server stop, if
+    one did.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        archiver: ArchiverPlace = "inline",
+        snapshot_versions: int = 128,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.clock = clock or SystemClock()
+        self.agent = f"palimpsest/{version('palimpsest')}"
+        self.partition: Partition
+        self._path = None if path is None else os.fspath(path)
+        self._host, self._port = host, port
+        self._archiver_place = archiver
+        self._snapshot_versions = snapshot_versions
+        self._sessions: set[Session] = set()
+        self._by_client: dict[str, Session] = {}
+        self._to_flush: list[Session] = []
+        self._flush_scheduled = False
+        self._loop: asyncio.AbstractEventLoop
+        self._tasks: anyio.abc.TaskGroup
+        self._exits = AsyncExitStack()
+        self._closing = False
+        self._stop = asyncio.Event()
+        self._fatal: BaseException | None = None
+
+    @classmethod
+    def memory(
+        cls,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        snapshot_versions: int = 128,
+    ) -> Self:
+        """A server whose store is in memory, and gone when the block is left."""
+        return cls(None, host=host, port=port, limits=limits, clock=clock, snapshot_versions=snapshot_versions)
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to, once the block is entered."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"palimpsest://{host}:{self._port}"
+
+    @property
+    def epoch(self) -> str:
+        """Of the journal."""
+        return self.partition.journal.epoch
+
+    # --- coming and going ----------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as exits:
+            journal, archive = self._stores()
+            end = await journal.open()
+            exits.push_async_callback(journal.close)
+            await self._open_archive(exits, journal, archive)
+            self._tasks = await exits.enter_async_context(anyio.create_task_group())
+            exits.callback(self._tasks.cancel_scope.cancel)
+            self.partition = Partition(
+                journal,
+                archive,
+                end,
+                self.limits,
+                inline_archiver=self._archiver_place == "inline" or self._path is None,
+                snapshot_versions=self._snapshot_versions,
+            )
+            self.partition.on_flush = self._flush
+            self.partition.on_fatal = self._on_fatal
+            await self.partition.start(self._tasks)
+            if self._archiver_place == "process" and self._path is not None:
+                process = ArchiverProcess(self._path, self.partition.archived, self._snapshot_versions)
+                self.partition.on_commit = process.poke
+                await self._tasks.start(process.run)
+            listener = await self._loop.create_server(lambda: Session(self), self._host, self._port, backlog=1024)
+            exits.push_async_callback(self._shut_down, listener)
+            self._port = listener.sockets[0].getsockname()[1]
+            self._tasks.start_soon(self._watch_silence)
+            self._exits = exits.pop_all()
+        log.info("listening", url=self.url, store=self._path, next_position=end.next)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._exits.__aexit__(None, None, None)
+        log.info("stopped", store=self._path)
+        if self._fatal is not None and error is None:
+            raise self._fatal
+
+    def stop(self) -> None:
+        """Makes `wait` return. May be called from a signal handler of the event loop."""
+        self._stop.set()
+
+    async def wait(self) -> None:
+        """Returns when `stop` was called, or when the store can no longer be written to."""
+        await self._stop.wait()
+
+    def _stores(self) -> tuple[Journal, Archive]:
+        if self._path is None:
+            return MemoryJournal(), MemoryArchive()
+        writer = self._archiver_place == "inline"
+        return SqliteJournal(self._path), SqliteArchive(self._path, writer=writer)
+
+    async def _open_archive(self, exits: AsyncExitStack, journal: Journal, archive: Archive) -> None:
+        if self._archiver_place == "process" and self._path is not None:
+            maker = SqliteArchive(self._path)  # makes or migrates it; the archiver is not there yet
+            await maker.open(epoch=journal.epoch)
+            await maker.close()
+        await archive.open(epoch=journal.epoch)
+        exits.push_async_callback(archive.close)
+
+    async def _shut_down(self, listener: asyncio.Server) -> None:
+        """Graceful: nobody new, then what was accepted, then goodbye. Bounded by shutdown_seconds."""
+        self._closing = True
+        listener.close()
+        with anyio.move_on_after(self.limits.shutdown_seconds, shield=True):
+            if self._fatal is None:
+                await self.partition.quiet()
+            closing = ServerClosing("the server is shutting down")
+            self.partition.close(closing)
+            for session in list(self._sessions):
+                session.close(closing)
+            while self._sessions:
+                await anyio.sleep(0.005)
+        for session in list(self._sessions):
+            session.abort()
+
+    def _on_fatal(self, error: BaseException) -> None:
+        """Nothing can be written any more: everyone hears, and the server stops."""
+        log.critical("store_failed", error=str(error), exc_info=error)
+        self._fatal = error
+        self._stop.set()
+        reason = error if isinstance(error, PalimpsestError) else ServerClosing("the server failed; see its log")
+        self.partition.close(reason)
+        for session in list(self._sessions):
+            session.close(reason)
+
+    # --- sessions ------------------------------------------------------------------------------------------------
+
+    def add_session(self, session: Session) -> bool:
+        """False: there are too many, or the server is closing."""
+        if self._closing or len(self._sessions) >= self.limits.connections_max:
+            return False
+        self._sessions.add(session)
+        return True
+
+    def remove_session(self, session: Session) -> None:
+        self._sessions.discard(session)
+        if self._by_client.get(session.client) is session:
+            del self._by_client[session.client]
+        self.partition.feed.forget(session)
+
+    def take_client(self, session: Session) -> None:
+        """The newest connection of a client id is the one that counts: what an older one still sends was sent again here,
+        so it is not to be read any more."""
+        older = self._by_client.get(session.client)
+        self._by_client[session.client] = session
+        if older is not None and older is not session:
+            log.info("connection_replaced", client=session.client)
+            older.abort()
+
+    def flush_soon(self, session: Session) -> None:
+        """session has something to say; it is written at the end of this commit or of this tick."""
+        self._to_flush.append(session)
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        sessions, self._to_flush = self._to_flush, []
+        for session in sessions:
+            session.flush()
+
+    async def _watch_silence(self) -> None:
+        while True:
+            await anyio.sleep(_SILENCE_CHECK_SECONDS)
+            now = self.clock.monotonic()
+            for session in list(self._sessions):
+                session.check_silence(now)
+
+    def statistics(self) -> dict[str, int]:
+        """Counts and sizes of this server, by name."""
+        return {"connections": len(self._sessions), **self.partition.statistics()}
