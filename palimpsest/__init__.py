@@ -1,0 +1,57 @@
+"""Palimpsest: a state server. Every document is an actor, every change a delta in a durable log, every version readable.
+
+    async with pal.connect("palimpsest://127.0.0.1:7411") as client:
+        await client.create("notes/1", {"title": "A"})
+        await client.update("notes/1", {"title": "B", "stars": pal.Increment(1)}, expect=1)
+
+The public names are here; everything else may change between releases.
+"""
+
+from palimpsest import errors
+from palimpsest.client import (
+    Change,
+    Client,
+    Create,
+    Document,
+    Settings,
+    Subscription,
+    SyncClient,
+    Version,
+    connect,
+    connect_sync,
+)
+from palimpsest.clock import Clock, ManualClock, SystemClock
+from palimpsest.embedded import Server
+from palimpsest.errors import PalimpsestError
+from palimpsest.limits import Limits
+from palimpsest.running import run
+from palimpsest.state import DELETE, Append, Delta, Increment, Insert, Remove
+from palimpsest.words import Kind
+
+__all__ = [
+    "DELETE",
+    "Append",
+    "Change",
+    "Client",
+    "Clock",
+    "Create",
+    "Delta",
+    "Document",
+    "Increment",
+    "Insert",
+    "Kind",
+    "Limits",
+    "ManualClock",
+    "PalimpsestError",
+    "Remove",
+    "Server",
+    "Settings",
+    "Subscription",
+    "SyncClient",
+    "SystemClock",
+    "Version",
+    "connect",
+    "connect_sync",
+    "errors",
+    "run",
+]

@@ -65,7 +65,8 @@ class Committer:
         self.events = 0
         self._digest = end.digest
         self._journal = journal
-        self._limits = limits
+        self._batch_events_max = limits.batch_events_max
+        self._batch_bytes_max = limits.batch_bytes_max
         self._on_durable = on_durable
         self._on_failed = on_failed
         self._on_room = on_room
@@ -76,15 +77,16 @@ class Committer:
         self._still = asyncio.Event()
         self._still.set()
 
-    def add(self, entry: Entry) -> None:
-        """entry joins the gathering batch. Not to be called while `blocked`, but for the rest of one transaction."""
+    def add(self, entry: Entry, size: int) -> None:
+        """entry joins the gathering batch. size: bytes of its delta. Not to be called while `blocked`, but for the rest
+        of one transaction."""
         gathering = self._gathering
         if not gathering and not self._committing:
             self._work.set()
             self._still.clear()
         gathering.append(entry)
-        self._gathered_bytes += len(bytes(entry[3].delta)) + _EVENT_OVERHEAD_BYTES
-        if len(gathering) >= self._limits.batch_events_max or self._gathered_bytes >= self._limits.batch_bytes_max:
+        self._gathered_bytes += size + _EVENT_OVERHEAD_BYTES
+        if self._gathered_bytes >= self._batch_bytes_max or len(gathering) >= self._batch_events_max:
             self.blocked = True
 
     def undecided(self) -> list[Entry]:

@@ -96,7 +96,7 @@ class DocumentActor(Stream):
             return
         event = decide(self, message, asker.client, now)
         self.pending += 1
-        registry.committer.add((self, asker, message.id, event))
+        registry.committer.add((self, asker, message.id, event), self.delta_bytes)
         if self.seen is not None:
             self._remember(event)
 
@@ -223,7 +223,7 @@ class DocumentActor(Stream):
         """Decides a write that is known to be no repeat, also where the gathering batch is full."""
         event = _DECIDE[type(message)](self, message, asker.client, now)
         self.pending += 1
-        self.registry.committer.add((self, asker, message.id, event))
+        self.registry.committer.add((self, asker, message.id, event), self.delta_bytes)
         if self.seen is not None:
             self._remember(event)
 

@@ -111,7 +111,7 @@ class Partition:
         self._jobs: deque[Job] = deque()
         self._jobs_running = 0
         self._tasks: anyio.abc.TaskGroup
-        self._routes: dict[type, Callable[[Any, Any, int], None]] = {
+        self.routes: dict[type, Callable[[Any, Any, int], None]] = {
             Update: self.registry.route,
             Create: self.registry.route,
             Delete: self.registry.route,
@@ -125,6 +125,8 @@ class Partition:
             Unsubscribe: self._unsubscribe,
             Ping: self._ping,
         }
+        """What is called for a request: (message, peer, now), by the message's type. now: microseconds since the epoch, by
+        the server's clock. Every request that has an id is answered exactly once; nothing is raised."""
 
     async def start(self, tasks: anyio.abc.TaskGroup) -> None:
         """Rebuilds the tail from the journal and begins to work. Raises StoreCorrupt where archive and journal do not
@@ -153,13 +155,6 @@ class Partition:
         self.registry.start_waking()
         self._to_archive.set()
         self._check_tail()
-
-    def receive(self, message: Any, peer: Peer, now: int) -> None:
-        """A request from a connection. Every request that has an id is answered exactly once. Raises nothing.
-
-        now: microseconds since the epoch, by the server's clock.
-        """
-        self._routes[type(message)](message, peer, now)
 
     async def ask(self, message: Get) -> Document:
         """A read from within. Raises what its caller would be answered."""

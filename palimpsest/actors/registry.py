@@ -231,7 +231,7 @@ class Registry:
         for index, (actor, event) in enumerate(made):
             actor.pending += 1
             last = index == len(made) - 1
-            self.committer.add((actor, answer if last else SILENT, message.id, event))
+            self.committer.add((actor, answer if last else SILENT, message.id, event), actor.delta_bytes)
             if actor.seen is not None:
                 actor._remember(event)
 

@@ -45,6 +45,7 @@ class Stream:
         "at",
         "branch",
         "bytes_bound",
+        "delta_bytes",
         "document",
         "encoded",
         "exists",
@@ -69,6 +70,8 @@ class Stream:
         self.encoded: bytes | None = None
         self.bytes_bound = 0
         """At least the size of the encoded value."""
+        self.delta_bytes = 0
+        """Of the event that was decided last."""
 
     # --- commands ----------------------------------------------------------------------------------------------
 
@@ -82,7 +85,8 @@ class Stream:
         raw = message.delta
         ops = decode_delta(raw, limits=limits)
         working = self.working or self._wake_value()
-        bound = self.bytes_bound + len(bytes(raw)) + _OP_OVERHEAD_BYTES * len(ops)
+        self.delta_bytes = size = len(bytes(raw))
+        bound = self.bytes_bound + size + _OP_OVERHEAD_BYTES * len(ops)
         if bound > limits.document_bytes_max:
             applied = self._apply_near_limit(ops)
         else:
@@ -90,11 +94,19 @@ class Stream:
             self.bytes_bound = bound + working.copied_bytes
         if applied is not ops:
             raw = Raw(encode_delta(applied))
+            self.delta_bytes = len(bytes(raw))
         meta = message.meta
         if meta is not None:
             check_meta(meta)
         self.encoded = None
-        return self._advance(_UPDATE, raw, origin, message.id, meta, message.key, now, more)
+        # As `_advance`, which is not called here: this is the one way that has to be short.
+        at = self.at
+        if now > at:
+            self.at = at = now
+        self.version = version = self.version + 1
+        self.kind = _UPDATE
+        self.meta = meta
+        return Event(self.document, self.branch, version, _UPDATE, at, raw, origin, message.id, meta, message.key, more)
 
     def decide_create(self, message: Create, origin: str, now: int, more: int = 0) -> Event:
         """Raises DocumentExists, InvalidValue or LimitExceeded."""
@@ -112,6 +124,7 @@ class Stream:
         if message.meta is not None:
             check_meta(message.meta)
         delta = Raw(encode_delta([Set((), value)]))
+        self.delta_bytes = len(bytes(delta))
         self.working = Working(freeze(value))
         self.encoded = encoded
         self.bytes_bound = len(encoded)
@@ -127,6 +140,7 @@ class Stream:
         if message.meta is not None:
             check_meta(message.meta)
         self._forget_value()
+        self.delta_bytes = 0
         return self._advance(_DELETE, NO_DELTA, origin, message.id, message.meta, message.key, now, more)
 
     def view(self, id: int) -> Document:
