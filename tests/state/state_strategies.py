@@ -1,0 +1,243 @@
+"""What Hypothesis makes values, paths and deltas from, and the dumb model that they are compared with.
+
+The alphabets are small, so that paths meet values.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+from hypothesis import strategies as st
+
+from palimpsest.state import ops
+
+KEYS = st.sampled_from(["a", "b", "c", "0", ""])
+STEPS = st.one_of(KEYS, st.integers(0, 3))
+PATHS = st.lists(STEPS, max_size=4).map(tuple)
+
+INTS = st.one_of(st.integers(-3, 3), st.sampled_from([2**63 - 1, 2**64 - 1, -(2**63), -(2**64) + 2**63 + 1]))
+FLOATS = st.sampled_from([0.0, -0.0, 1.0, 0.1, 1e308, -1e308])
+NUMBERS = st.one_of(INTS, FLOATS)
+SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, st.sampled_from(["", "x", "y", "é"]))
+
+
+def plain_values() -> st.SearchStrategy[Any]:
+    return st.recursive(
+        SCALARS,
+        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=4)),
+        max_leaves=12,
+    )
+
+
+def plain_maps() -> st.SearchStrategy[Any]:
+    return st.dictionaries(KEYS, plain_values(), max_size=4)
+
+
+def documents() -> st.SearchStrategy[Any]:
+    """Mostly maps, as documents are."""
+    return st.one_of(plain_maps(), plain_maps(), plain_maps(), plain_values())
+
+
+def paths_in(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every path at which value has something."""
+    if isinstance(value, dict):
+        steps: Any = value.items()
+    elif isinstance(value, list):
+        steps = enumerate(value)
+    else:
+        steps = ()
+    return [prefix, *(path for step, item in steps for path in paths_in(item, (*prefix, step)))]
+
+
+def paths_about(value: Any) -> st.SearchStrategy[Any]:
+    """Paths of what is there, of what is near it, and any others."""
+    existing = st.sampled_from(paths_in(value))
+    return st.one_of(existing, existing, st.builds(lambda path, step: (*path, step), existing, STEPS), PATHS)
+
+
+def some_op(value: Any) -> st.SearchStrategy[ops.Op]:
+    paths, values, indexes = paths_about(value), plain_values(), st.integers(0, 4)
+    increments = st.one_of(st.integers(-3, 3), NUMBERS.filter(lambda by: type(by) is float or by >= -(2**63)))
+    return st.one_of(
+        st.builds(ops.Set, paths, values),
+        st.builds(ops.Replace, paths, values),
+        st.builds(ops.Delete, paths),
+        st.builds(ops.Increment, paths, increments),
+        st.builds(ops.Insert, paths, indexes, values),
+        st.builds(ops.Append, paths, values),
+        st.builds(ops.Remove, paths, indexes),
+        st.builds(ops.Move, paths, paths),
+        st.builds(ops.Copy, paths, paths),
+        st.builds(ops.Test, paths, values),
+        st.builds(ops.Absent, paths),
+    )
+
+
+class ModelError(Exception):
+    """The op does not fit; the argument is the reason."""
+
+
+def model_apply(value: Any, op: Any) -> Any:
+    """What op makes of a plain value, done the slow way, on a copy."""
+    return _Model(copy.deepcopy(value)).apply(op)
+
+
+def model_apply_fitting(value: Any, some: list[Any]) -> tuple[Any, list[Any]]:
+    """The ops of some that fit one after the other, and what they make of value."""
+    fitting = []
+    for op in some:
+        try:
+            value = model_apply(value, op)
+        except ModelError:
+            continue
+        fitting.append(op)
+    return value, fitting
+
+
+class _Model:
+    """A box around a value made of dicts and lists, which are changed in place."""
+
+    def __init__(self, value: Any) -> None:
+        self.box = [value]
+
+    def apply(self, op: Any) -> Any:
+        getattr(self, type(op).__name__.lower())(op)
+        return self.box[0]
+
+    def get(self, path: Any) -> Any:
+        value = self.box[0]
+        for step in path:
+            if isinstance(value, dict) and isinstance(step, str):
+                if step not in value:
+                    raise ModelError("absent")
+                value = value[step]
+            elif isinstance(value, list) and isinstance(step, int):
+                if step >= len(value):
+                    raise ModelError("index")
+                value = value[step]
+            else:
+                raise ModelError("type")
+        return value
+
+    def put(self, path: Any, new: Any) -> None:
+        container: Any = self.box
+        last: Any = 0
+        for step in path:
+            if isinstance(container, dict) and last not in container:
+                if not isinstance(step, str):
+                    raise ModelError("absent")
+                container[last] = {}
+            value = container[last]
+            if isinstance(value, list) and isinstance(step, int):
+                if step >= len(value):
+                    raise ModelError("index")
+            elif not (isinstance(value, dict) and isinstance(step, str)):
+                raise ModelError("type")
+            container, last = value, step
+        container[last] = copy.deepcopy(new)
+
+    def set(self, op: Any) -> None:
+        self.put(op.path, op.value)
+
+    def replace(self, op: Any) -> None:
+        self.get(op.path)
+        self.put(op.path, op.value)
+
+    def delete(self, op: Any) -> None:
+        if not op.path:
+            raise ModelError("type")
+        for length in range(len(op.path)):
+            try:
+                parent = self.get(op.path[:length])
+            except ModelError as error:
+                if error.args[0] == "type":
+                    raise
+                return
+            step = op.path[length]
+            if not isinstance(parent, dict | list) or isinstance(parent, dict) != isinstance(step, str):
+                raise ModelError("type")
+        if isinstance(parent, list):
+            raise ModelError("type")
+        parent.pop(op.path[-1], None)
+
+    def increment(self, op: Any) -> None:
+        try:
+            current = self.get(op.path)
+        except ModelError as error:
+            if error.args[0] != "absent":
+                raise
+            current = 0
+        if type(current) not in (int, float):
+            raise ModelError("type")
+        by = op.by
+        result = current + by if type(current) is type(by) is int else float(current) + float(by)
+        if type(result) is int and not -(2**63) <= result < 2**64:
+            raise ModelError("range")
+        if not math.isfinite(result):
+            raise ModelError("range")
+        self.put(op.path, result)
+
+    def _list(self, path: Any) -> list[Any]:
+        items = self.get(path)
+        if not isinstance(items, list):
+            raise ModelError("type")
+        return items
+
+    def insert(self, op: Any) -> None:
+        items = self._list(op.path)
+        if op.index > len(items):
+            raise ModelError("index")
+        items.insert(op.index, copy.deepcopy(op.value))
+
+    def append(self, op: Any) -> None:
+        self._list(op.path).append(copy.deepcopy(op.value))
+
+    def remove(self, op: Any) -> None:
+        items = self._list(op.path)
+        if op.index >= len(items):
+            raise ModelError("index")
+        del items[op.index]
+
+    def _add(self, path: Any, new: Any) -> None:
+        if path and isinstance(path[-1], int):
+            items = self._list(path[:-1])
+            if path[-1] > len(items):
+                raise ModelError("index")
+            items.insert(path[-1], copy.deepcopy(new))
+        else:
+            self.put(path, new)
+
+    def move(self, op: Any) -> None:
+        value = self.get(op.source)
+        if op.source == op.path:
+            return
+        if op.path[: len(op.source)] == op.source:
+            raise ModelError("move_into_itself")
+        del self.get(op.source[:-1])[op.source[-1]]
+        self._add(op.path, value)
+
+    def copy(self, op: Any) -> None:
+        self._add(op.path, copy.deepcopy(self.get(op.source)))
+
+    def test(self, op: Any) -> None:
+        if not model_equal(self.get(op.path), op.value):
+            raise ModelError("test")
+
+    def absent(self, op: Any) -> None:
+        try:
+            self.get(op.path)
+        except ModelError:
+            return
+        raise ModelError("present")
+
+
+def model_equal(a: Any, b: Any) -> bool:
+    if isinstance(a, bool) or isinstance(b, bool) or a is None or b is None:
+        return a is b
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(model_equal(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(model_equal(x, y) for x, y in zip(a, b, strict=True))
+    return not isinstance(b, dict | list) and isinstance(a, str) == isinstance(b, str) and a == b
