@@ -10,7 +10,7 @@ pair (client id, id) is the request id that makes a write safe to repeat, unless
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Raw
@@ -19,6 +19,13 @@ from palimpsest.words import MAIN, Meta
 
 PROTOCOL_NEWEST = 1
 PROTOCOL_OLDEST = 1
+
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""What counts something. Both bounds are checked where a message is decoded: anything else is a malformed frame."""
+
+Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""What every database and language holds. Whether it makes sense is for the request to say."""
 
 
 class Message(msgspec.Struct, array_like=True, gc=False, frozen=True):
@@ -33,8 +40,8 @@ class Hello(Message, frozen=True, tag=0):
 
     magic: str
     """Always "palimpsest"."""
-    oldest: int
-    newest: int
+    oldest: Integer
+    newest: Integer
     """The protocol versions that the client speaks."""
     client: str
     """The client id: 1 to 64 characters, unique to this client, kept across its reconnections."""
@@ -45,17 +52,17 @@ class Hello(Message, frozen=True, tag=0):
 
 
 class Ping(Message, frozen=True, tag=1):
-    id: int
+    id: Number
 
 
 class Update(Message, frozen=True, tag=2):
     """Answered by `Committed`. delta: an array of ops."""
 
-    id: int
+    id: Number
     document: str
     delta: Raw
     branch: str = MAIN
-    expect: int | None = None
+    expect: Integer | None = None
     """The version that the document must have."""
     repeat: bool = False
     """The request may have been sent before: it is looked up before it is applied."""
@@ -67,7 +74,7 @@ class Update(Message, frozen=True, tag=2):
 class Create(Message, frozen=True, tag=3):
     """Answered by `Committed`. The document must not exist."""
 
-    id: int
+    id: Number
     document: str
     value: Raw
     branch: str = MAIN
@@ -79,10 +86,10 @@ class Create(Message, frozen=True, tag=3):
 class Delete(Message, frozen=True, tag=4):
     """Answered by `Committed`."""
 
-    id: int
+    id: Number
     document: str
     branch: str = MAIN
-    expect: int | None = None
+    expect: Integer | None = None
     repeat: bool = False
     meta: Meta | None = None
     key: str | None = None
@@ -91,17 +98,17 @@ class Delete(Message, frozen=True, tag=4):
 class Part(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """One document's share of a transaction. `kind` as in `Kind`; `body`: value of a create, delta of an update, nil of a delete."""
 
-    kind: int
+    kind: Integer
     document: str
     body: Raw
     branch: str = MAIN
-    expect: int | None = None
+    expect: Integer | None = None
 
 
 class Transact(Message, frozen=True, tag=5):
     """Answered by `Transacted`: all parts or none. No document branch twice."""
 
-    id: int
+    id: Number
     parts: tuple[Part, ...]
     repeat: bool = False
     meta: Meta | None = None
@@ -111,16 +118,16 @@ class Transact(Message, frozen=True, tag=5):
 class Get(Message, frozen=True, tag=6):
     """Answered by `Document`. version: None for the newest."""
 
-    id: int
+    id: Number
     document: str
     branch: str = MAIN
-    version: int | None = None
+    version: Integer | None = None
 
 
 class GetMany(Message, frozen=True, tag=7):
     """Answered by `Documents`, in the order asked; what does not exist is nil."""
 
-    id: int
+    id: Number
     documents: tuple[str, ...]
     branch: str = MAIN
 
@@ -128,23 +135,23 @@ class GetMany(Message, frozen=True, tag=7):
 class List(Message, frozen=True, tag=8):
     """Answered by `Names`: names that exist, match `pattern` and come after `after`, in the order of their code points."""
 
-    id: int
+    id: Number
     pattern: str
     branch: str = MAIN
     after: str = ""
-    limit: int = 1_000
+    limit: Integer = 1_000
 
 
 class History(Message, frozen=True, tag=9):
     """Answered by `Versions`. Versions from `first` to `last`, both included; None: the oldest, the newest."""
 
-    id: int
+    id: Number
     document: str
     branch: str = MAIN
-    first: int | None = None
-    last: int | None = None
+    first: Integer | None = None
+    last: Integer | None = None
     newest_first: bool = True
-    limit: int = 100
+    limit: Integer = 100
 
 
 class Subscribe(Message, frozen=True, tag=10):
@@ -154,12 +161,12 @@ class Subscribe(Message, frozen=True, tag=10):
     credit_bytes: how many bytes of changes may be under way; topped up by `Credit`.
     """
 
-    id: int
-    subscription: int
+    id: Number
+    subscription: Number
     pattern: str
     branch: str = MAIN
     resume_after: str | None = None
-    credit_bytes: int = 1024 * 1024
+    credit_bytes: Number = 1024 * 1024
     values: bool = False
     """Send the whole value with each change."""
 
@@ -167,14 +174,14 @@ class Subscribe(Message, frozen=True, tag=10):
 class Credit(Message, frozen=True, tag=11):
     """Not answered. credit_bytes: added to what the subscription may have under way."""
 
-    subscription: int
-    credit_bytes: int
+    subscription: Number
+    credit_bytes: Number
 
 
 class Unsubscribe(Message, frozen=True, tag=12):
     """Answered by `Ended` with code ""."""
 
-    subscription: int
+    subscription: Number
 
 
 Request = (
