@@ -34,6 +34,10 @@ class Journal(Protocol):
         """Raises StoreLocked if another process has it open, SchemaTooNew, StoreCorrupt."""
         ...
 
+    async def end(self) -> JournalEnd:
+        """Where it starts and ends now."""
+        ...
+
     async def append(self, batch: Batch) -> None:
         """batch: its position is `next`. Durable on return, whole.
 
@@ -113,7 +117,11 @@ class ArchiveEnd(msgspec.Struct, frozen=True):
 
 
 class Stretch(msgspec.Struct, frozen=True):
-    """What it takes to build a value: a snapshot (or None: start from nothing) and the rows after it, in order."""
+    """What it takes to build a value, and to know who made it.
+
+    snapshot: the one to start from; None: start from nothing. rows: in order, from the snapshot's own version (included,
+    for its author and time; not to be applied again) to the version asked for; never empty.
+    """
 
     head: Head
     snapshot: Snapshot | None
