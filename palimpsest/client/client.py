@@ -1,0 +1,448 @@
+"""The async client: the words of the API, each a message and its answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version as release
+from secrets import token_urlsafe
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from palimpsest.client.editing import Editing
+from palimpsest.client.requests import (
+    Changes,
+    check_name,
+    check_numbers,
+    check_texts,
+    encode_changes,
+    encode_new_value,
+    make_meta,
+    make_parts,
+)
+from palimpsest.client.results import Document, Version
+from palimpsest.client.session import Session
+from palimpsest.client.settings import Settings, parse_url
+from palimpsest.client.subscription import Start, Subscription
+from palimpsest.errors import InvalidRequest, UnexpectedMessage
+from palimpsest.protocol import messages as m
+from palimpsest.protocol.connection import CLIENT_ID_CHARACTERS_MAX
+from palimpsest.words import MAIN, Kind
+
+_CREATE, _UPDATE, _DELETE = Kind.CREATE, Kind.UPDATE, Kind.DELETE
+_KINDS = {int(kind): kind for kind in Kind}
+
+Answer = TypeVar("Answer", bound=m.Message)
+
+
+def connect(
+    url: str,
+    *,
+    token: str | None = None,
+    client_id: str | None = None,
+    timeout_seconds: float = 30.0,
+    **settings: Any,
+) -> Client:
+    """A client of the server at url, `palimpsest://host:port`. `async with connect(url) as client`, or await it and `close`
+    it at the end.
+
+    client_id: 1 to 64 characters that are this client's alone; one is made up where none is given. A newer connection with
+    the same id ends the older one. timeout_seconds: how long any answer is waited for, and the first connection is tried.
+    settings: the other fields of `Settings`, by name. Raises InvalidRequest for an argument that makes no sense.
+    """
+    return Client(url, token=token, client_id=client_id, settings=make_settings(timeout_seconds, settings))
+
+
+def make_settings(timeout_seconds: float, others: Mapping[str, Any]) -> Settings:
+    try:
+        return Settings(timeout_seconds=timeout_seconds, **others)
+    except TypeError as error:
+        raise InvalidRequest(f"unknown setting: {error}", reason=str(error)) from None
+
+
+class Client:
+    """One connection to a server, shared by any number of tasks of one event loop.
+
+    Everything raises errors of the tree in `palimpsest.errors`. Besides what a method names: LinkError where no answer
+    came (a write may have been applied then; `error.request` is the id that its version carries), Overloaded where the
+    server has too much to do, and InvalidName for a name that is none. Cancelling a call gives up the wait, not the write.
+
+    `by`, `description` and `tags` are kept with the version that a write makes. `request_id` is an id of the caller's own
+    for a write: a second write of the same document with the same id is not applied and gets the first one's answer.
+    """
+
+    _session: Session
+
+    def __init__(
+        self, url: str, *, token: str | None = None, client_id: str | None = None, settings: Settings | None = None
+    ) -> None:
+        self._address = parse_url(url)
+        self._settings = settings or Settings()
+        self._token = token
+        # Numbers of requests have to rise over restarts of a program that keeps its client id.
+        self._first_id = 1 if client_id is None else time.time_ns() // 1000
+        self.client_id = token_urlsafe(12) if client_id is None else client_id
+        if not isinstance(self.client_id, str) or not 1 <= len(self.client_id) <= CLIENT_ID_CHARACTERS_MAX:
+            raise InvalidRequest(f"a client id has 1 to {CLIENT_ID_CHARACTERS_MAX} characters", reason="client_id")
+        check_texts(token=token)
+
+    # --- coming and going ----------------------------------------------------------------------------------------
+
+    async def open(self) -> Self:
+        """Returns once connected and welcomed. Raises ConnectionLost, naming url and reason, where that fails."""
+        if "_session" in vars(self):
+            raise InvalidRequest("a client is opened once", reason="open")
+        agent = f"palimpsest/{release('palimpsest')} (Python)"
+        self._session = Session(self._address, self.client_id, self._first_id, self._token, agent, self._settings)
+        await self._session.start()
+        return self
+
+    async def close(self) -> None:
+        """Ends what waits with ConnectionLost. Calls after this raise it, too."""
+        await self._session.close()
+
+    def __await__(self) -> Generator[Any, Any, Self]:
+        return self.open().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_session":
+            raise InvalidRequest("the client is not connected yet: use `async with`, or await it", reason="not open")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    @property
+    def url(self) -> str:
+        return self._address.url
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The server's settings that concern a client, by name, as its last welcome said."""
+        return self._session.limits
+
+    def statistics(self) -> dict[str, int]:
+        """connected: 0 or 1; in_flight_requests; subscriptions; reconnections since the beginning."""
+        session = self._session
+        return {
+            "connected": int(session.connected),
+            "in_flight_requests": session.in_flight,
+            "subscriptions": len(session.followers),
+            "reconnections": session.reconnections,
+        }
+
+    async def ping(self) -> float:
+        """Seconds that an answer takes."""
+        session = self._session
+        if session.blocked:
+            await session.room()
+        started = time.perf_counter()
+        _expect(m.Pong, await session.ask(m.Ping(session.next_id())))
+        return time.perf_counter() - started
+
+    # --- writes --------------------------------------------------------------------------------------------------
+
+    async def create(
+        self,
+        document: str,
+        value: Any,
+        *,
+        branch: str = MAIN,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+    ) -> Version:
+        """Raises DocumentExists, InvalidValue, or LimitExceeded."""
+        _check(document, branch, request_id)
+        encoded = encode_new_value(value)
+        meta = make_meta(by, description, tags)
+        session = self._session
+        if session.blocked:
+            await session.room()
+        id = session.next_id()
+        answer = await session.ask(m.Create(id, document, encoded, branch, False, meta, request_id))
+        return self._version(document, branch, _CREATE, answer, meta, request_id)
+
+    async def update(
+        self,
+        document: str,
+        changes: Changes,
+        *,
+        expect: int | None = None,
+        branch: str = MAIN,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+    ) -> Version:
+        """changes: a Delta, or a mapping from paths to values, where a value replaces what is there and `DELETE`,
+        `Increment`, `Append`, `Insert` and `Remove` say otherwise. expect: the version that the document must have.
+
+        Raises DocumentNotFound, VersionConflict, DeltaFailed, InvalidDelta, InvalidPath, InvalidValue, or LimitExceeded.
+        """
+        _check(document, branch, request_id)
+        if expect is not None:
+            check_numbers(expect=expect)
+        delta = encode_changes(changes)
+        meta = make_meta(by, description, tags)
+        session = self._session
+        if session.blocked:
+            await session.room()
+        id = session.next_id()
+        answer = await session.ask(m.Update(id, document, delta, branch, expect, False, meta, request_id))
+        return self._version(document, branch, _UPDATE, answer, meta, request_id)
+
+    async def delete(
+        self,
+        document: str,
+        *,
+        expect: int | None = None,
+        branch: str = MAIN,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+    ) -> Version:
+        """A version like any other: history stays. Raises DocumentNotFound or VersionConflict."""
+        _check(document, branch, request_id)
+        check_numbers(expect=expect)
+        meta = make_meta(by, description, tags)
+        session = self._session
+        if session.blocked:
+            await session.room()
+        id = session.next_id()
+        answer = await session.ask(m.Delete(id, document, branch, expect, False, meta, request_id))
+        return self._version(document, branch, _DELETE, answer, meta, request_id)
+
+    async def transaction(
+        self,
+        changes: Mapping[str, Any],
+        *,
+        expect: Mapping[str, int] | None = None,
+        branch: str = MAIN,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+    ) -> dict[str, Version]:
+        """Several documents change as one. changes: by name, what `update` takes, or `Create(value)`, or `DELETE`.
+        expect: by name, the versions that documents must have.
+
+        Raises what the writes would raise, and InvalidRequest for a transaction of nothing; nothing has happened then.
+        """
+        check_texts(branch=branch, request_id=request_id)
+        parts = make_parts(changes, branch, expect or {})
+        meta = make_meta(by, description, tags)
+        session = self._session
+        if session.blocked:
+            await session.room()
+        id = session.next_id()
+        answer = _expect(m.Transacted, await session.ask(m.Transact(id, parts, False, meta, request_id)))
+        request = request_id if request_id is not None else f"{self.client_id}:{answer.id}"
+        kinds = {part.document: _KINDS[part.kind] for part in parts}
+        return {
+            made.document: Version(
+                made.document,
+                made.branch,
+                made.version,
+                kinds[made.document],
+                answer.at,
+                meta,
+                request,
+                answer.repeat,
+            )
+            for made in answer.made
+        }
+
+    def edit(
+        self,
+        document: str,
+        *,
+        branch: str = MAIN,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+    ) -> AbstractAsyncContextManager[Any]:
+        """A mutable copy of the document's value: a dict or a list. What differs at the block's end becomes one delta,
+        conditional on the version that was read; `draft.version` is the version that it made. Nothing is sent where nothing
+        differs, or where the block raises.
+
+        Entering raises DocumentNotFound, and InvalidRequest where the value is a scalar; leaving raises what `update` does.
+        """
+        said = {"by": by, "description": description, "tags": tags, "request_id": request_id}
+        return Editing(self, document, branch, said)
+
+    # --- reads ---------------------------------------------------------------------------------------------------
+
+    async def get(self, document: str, *, branch: str = MAIN, version: int | None = None) -> Document:
+        """The newest version, or the one asked for. Raises DocumentNotFound, BranchNotFound or VersionNotFound."""
+        _check(document, branch, None)
+        if version is not None:
+            check_numbers(version=version)
+        session = self._session
+        if session.blocked:
+            await session.room()
+        answer = await session.ask(m.Get(session.next_id(), document, branch, version))
+        if type(answer) is not m.Document:
+            _expect(m.Document, answer)
+        return Document(answer)
+
+    async def get_many(self, documents: Sequence[str], *, branch: str = MAIN) -> list[Document | None]:
+        """In the order asked; None for what does not exist. Documents that are many are asked for in several requests,
+        each as of its own moment."""
+        if isinstance(documents, str):
+            raise InvalidRequest("get_many takes several names; for one there is `get`", reason="documents")
+        names = list(documents)
+        for name in names:
+            _check(name, branch, None)
+        session = self._session
+        step = min(self._settings.page_items, session.limits.get("page_items_max", self._settings.page_items))
+        found: list[Document | None] = []
+        for start in range(0, len(names), step):
+            if session.blocked:
+                await session.room()
+            page = tuple(names[start : start + step])
+            answer = _expect(m.Documents, await session.ask(m.GetMany(session.next_id(), page, branch)))
+            found += [None if document is None else Document(document) for document in answer.documents]
+        return found
+
+    async def list(self, pattern: str = "**", *, branch: str = MAIN) -> AsyncIterator[str]:
+        """The names of documents that exist and match, in the order of their code points."""
+        async for names in self.list_pages(pattern, branch=branch):
+            for name in names:
+                yield name
+
+    async def list_pages(self, pattern: str, *, branch: str = MAIN) -> AsyncIterator[Sequence[str]]:
+        """As `list`, as they arrive."""
+        _check(pattern, branch, None)
+        session = self._session
+        after, more = "", True
+        while more:
+            if session.blocked:
+                await session.room()
+            message = m.List(session.next_id(), pattern, branch, after, self._settings.page_items)
+            answer = _expect(m.Names, await session.ask(message))
+            yield answer.names
+            more = answer.more
+            after = answer.names[-1] if answer.names else after
+
+    async def history(
+        self,
+        document: str,
+        *,
+        branch: str = MAIN,
+        newest_first: bool = True,
+        limit: int | None = None,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> AsyncIterator[Version]:
+        """The document's versions, each with its delta. first, last: both included. limit: at most so many.
+
+        Raises DocumentNotFound where it never existed. Versions that are made meanwhile appear where newest_first is False.
+        """
+        pages = self.history_pages(
+            document, branch=branch, newest_first=newest_first, limit=limit, first=first, last=last
+        )
+        async for versions in pages:
+            for version in versions:
+                yield version
+
+    async def history_pages(
+        self,
+        document: str,
+        *,
+        branch: str = MAIN,
+        newest_first: bool = True,
+        limit: int | None = None,
+        first: int | None = None,
+        last: int | None = None,
+    ) -> AsyncIterator[Sequence[Version]]:
+        """As `history`, as they arrive."""
+        _check(document, branch, None)
+        check_numbers(limit=limit, first=first, last=last)
+        if limit is not None and limit < 0:
+            raise InvalidRequest(f"limit is {limit}, and cannot be negative", reason="limit")
+        session = self._session
+        left = limit
+        while left is None or left > 0:
+            if session.blocked:
+                await session.room()
+            count = self._settings.page_items if left is None else min(left, self._settings.page_items)
+            message = m.History(session.next_id(), document, branch, first, last, newest_first, count)
+            answer = _expect(m.Versions, await session.ask(message))
+            if answer.entries:
+                yield [_history_version(document, branch, entry) for entry in answer.entries]
+            if not answer.more or not answer.entries:
+                return
+            left = None if left is None else left - len(answer.entries)
+            if newest_first:
+                last = answer.entries[-1].version - 1
+            else:
+                first = answer.entries[-1].version + 1
+
+    def subscribe(
+        self,
+        pattern: str,
+        *,
+        branch: str = MAIN,
+        resume_after: str | None = None,
+        start: Start = "now",
+        values: bool = False,
+    ) -> Subscription:
+        """The changes of one document, or of all that match: `async with client.subscribe("notes/*") as changes`, and
+        inside it `async for change in changes`.
+
+        resume_after: the cursor of the last change that was seen; what came after it comes first, without a gap and
+        without a duplicate. start: without a cursor, "now" or the "beginning" of the log. values: each change comes with the
+        whole value after it. Raises InvalidRequest; see `Subscription` for what comes later.
+        """
+        _check(pattern, branch, None)
+        check_texts(resume_after=resume_after)
+        return Subscription(self._session, pattern, branch, start=start, resume_after=resume_after, values=bool(values))
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _version(
+        self, document: str, branch: str, kind: Kind, answer: Any, meta: Any, request_id: str | None
+    ) -> Version:
+        if type(answer) is not m.Committed:
+            _expect(m.Committed, answer)
+        request = request_id if request_id is not None else f"{self.client_id}:{answer.id}"
+        return Version(document, branch, answer.version, kind, answer.at, meta, request, answer.repeat)
+
+
+def _check(document: str, branch: str, request_id: str | None) -> None:
+    """That a message can be made of them. The usual case takes three looks."""
+    if type(document) is not str:
+        check_name(document)
+    if branch is not MAIN or request_id is not None:
+        check_texts(branch=branch, request_id=request_id)
+
+
+def _expect(kind: type[Answer], answer: Any) -> Answer:
+    """Raises UnexpectedMessage where the server answered with something else."""
+    if not isinstance(answer, kind):
+        name = type(answer).__name__
+        raise UnexpectedMessage(f"the server answered with {name} where {kind.__name__} was due", kind=name)
+    return answer
+
+
+def _history_version(document: str, branch: str, entry: m.Entry) -> Version:
+    return Version(
+        document,
+        branch,
+        entry.version,
+        _KINDS[entry.kind],
+        entry.at,
+        entry.meta,
+        entry.request,
+        encoded_delta=entry.delta,
+    )

@@ -1,0 +1,95 @@
+"""From a caller's arguments to messages. What is wrong with them is said here, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Raw
+
+from palimpsest.errors import InvalidName, InvalidRequest
+from palimpsest.protocol import messages as m
+from palimpsest.state.delta import DELETE, Delta
+from palimpsest.state.ops import encode_delta
+from palimpsest.state.values import check_value, encode_value
+from palimpsest.words import Kind, Meta
+
+NIL: Final = Raw(b"\xc0")
+
+
+class Create(msgspec.Struct, frozen=True):
+    """In a transaction: the document is created with this value."""
+
+    value: Any
+
+
+Changes: TypeAlias = Mapping[Any, Any] | Delta
+"""What `update` takes: a delta, or a mapping from paths to values and markers."""
+
+
+def encode_changes(changes: Changes) -> Raw:
+    """Raises InvalidPath, InvalidValue or InvalidDelta."""
+    if isinstance(changes, Delta):
+        return Raw(encode_delta(changes.ops))
+    if type(changes) is not dict and not isinstance(changes, Mapping):
+        raise InvalidRequest(f"an update is a mapping or a Delta, not a {type(changes).__name__}", reason="delta")
+    return Raw(encode_delta(Delta.from_mapping(changes).ops))
+
+
+def encode_new_value(value: Any) -> Raw:
+    """Raises InvalidValue, or LimitExceeded where it nests deeper than the default depth_max."""
+    check_value(value)
+    return Raw(encode_value(value))
+
+
+def make_meta(by: str | None, description: str | None, tags: Iterable[str]) -> Meta | None:
+    """None where nothing is said. Raises InvalidRequest for what is no text."""
+    if by is None and description is None and not tags:
+        return None
+    if isinstance(tags, str):
+        raise InvalidRequest(f"tags is a set of words; {tags!r} is one: write {{{tags!r}}}", reason="tags")
+    words = sorted(set(tags))
+    check_texts(by=by, description=description)
+    for word in words:
+        check_texts(tags=word)
+    return Meta(by, description, tuple(words))
+
+
+def check_name(document: str) -> None:
+    """Only that it is text: the rules of names are the server's to hold. Raises InvalidName."""
+    if not isinstance(document, str):
+        raise InvalidName(
+            f"a document's name is a str, not a {type(document).__name__}", name=repr(document), reason="type"
+        )
+
+
+def check_texts(**texts: str | None) -> None:
+    for name, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise InvalidRequest(f"{name} is a str, not a {type(text).__name__}", reason=name)
+
+
+def check_numbers(**numbers: int | None) -> None:
+    """What goes into a message as an Integer. Raises InvalidRequest."""
+    for name, number in numbers.items():
+        if number is not None and (type(number) is not int or not -(2**63) <= number < 2**63):
+            raise InvalidRequest(f"{name} is {number!r}, which is no version or count", reason=name)
+
+
+def make_parts(changes: Mapping[str, Any], branch: str, expect: Mapping[str, int]) -> tuple[m.Part, ...]:
+    """The parts of a transaction, in the order of the mapping. Raises UsageError."""
+    stray = sorted(set(expect) - set(changes))
+    if stray:
+        raise InvalidRequest(f"expect names {stray[0]!r}, which the transaction does not change", reason="expect")
+    return tuple([_make_part(document, change, branch, expect.get(document)) for document, change in changes.items()])
+
+
+def _make_part(document: str, change: Any, branch: str, expect: int | None) -> m.Part:
+    check_name(document)
+    check_numbers(expect=expect)
+    if change is DELETE:
+        return m.Part(int(Kind.DELETE), document, NIL, branch, expect)
+    if isinstance(change, Create):
+        return m.Part(int(Kind.CREATE), document, encode_new_value(change.value), branch, expect)
+    return m.Part(int(Kind.UPDATE), document, encode_changes(change), branch, expect)

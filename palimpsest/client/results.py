@@ -1,0 +1,178 @@
+"""What a client hands out: versions, documents, changes.
+
+Each keeps what the server sent and decodes values, deltas and times when they are asked for: many callers look at one of
+them only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from palimpsest.clock import to_datetime
+from palimpsest.protocol import messages as m
+from palimpsest.protocol.cursor import encode_cursor
+from palimpsest.state.delta import Delta
+from palimpsest.state.values import decode_plain
+from palimpsest.words import Kind, Meta
+
+_NOTHING_SAID = Meta()
+_UNDECODED: Any = object()
+
+
+class _Said:
+    """What an author said about a version, and when it was made."""
+
+    __slots__ = ()
+
+    at_microseconds: int
+    meta: Meta | None
+
+    @property
+    def at(self) -> datetime:
+        """When the version was made, by the server's clock, in UTC."""
+        return to_datetime(self.at_microseconds)
+
+    @property
+    def by(self) -> str | None:
+        return (self.meta or _NOTHING_SAID).by
+
+    @property
+    def description(self) -> str | None:
+        return (self.meta or _NOTHING_SAID).description
+
+    @property
+    def tags(self) -> frozenset[str]:
+        return frozenset((self.meta or _NOTHING_SAID).tags)
+
+
+class Version(msgspec.Struct, _Said, frozen=True):
+    """One version of a document: what a write made, or an entry of a history."""
+
+    document: str
+    branch: str
+    version: int
+    kind: Kind
+    at_microseconds: int
+    """Since the epoch, UTC; `at` is the same as a datetime."""
+    meta: Meta | None = None
+    """`by`, `description` and `tags` are what it says. After a write, what that write said."""
+    request: str | None = None
+    """The id of the request that made it: "client:number", or the caller's own."""
+    repeat: bool = False
+    """The write had been applied before, by an earlier sending of the same request."""
+    encoded_delta: Raw | None = None
+
+    @property
+    def delta(self) -> Delta | None:
+        """What changed, in a history; None after a write, whose author knows. Decoded anew each time."""
+        return None if self.encoded_delta is None else Delta.decode(self.encoded_delta)
+
+    def __repr__(self) -> str:
+        said = _repr_of_said(self)
+        return f"<Version {self.version} of {self.document!r} on {self.branch!r}, {self.kind.name.lower()}{said}>"
+
+
+class Document(_Said):
+    """A document as of one version; `at`, `by`, `description` and `tags` are that version's."""
+
+    __slots__ = ("_encoded", "_value", "at_microseconds", "branch", "id", "kind", "meta", "version")
+
+    def __init__(self, message: m.Document) -> None:
+        self.id = message.document
+        self.branch = message.branch
+        self.version = message.version
+        self.kind = message.kind
+        self.at_microseconds = message.at
+        self.meta = message.meta
+        self._encoded = message.value
+        self._value = _UNDECODED
+
+    @property
+    def value(self) -> Any:
+        """The whole value. It is decoded once, and the caller's to change; nothing of that reaches the server."""
+        if self._value is _UNDECODED:
+            self._value = decode_plain(self._encoded)
+        return self._value
+
+    def copy_value(self) -> Any:
+        """The value as it came, in a copy of its own."""
+        return decode_plain(self._encoded)
+
+    def __eq__(self, other: object) -> bool:
+        """The same version of the same document, with the same value."""
+        return (
+            isinstance(other, Document)
+            and (self.id, self.branch, self.version) == (other.id, other.branch, other.version)
+            and bool(self.value == other.value)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Document {self.id!r} on {self.branch!r}, version {self.version}{_repr_of_said(self)}>"
+
+
+class Change(_Said):
+    """One version, as it reaches a subscription."""
+
+    __slots__ = ("_epoch", "_message", "at_microseconds", "meta")
+
+    def __init__(self, message: m.Change, epoch: str) -> None:
+        self.at_microseconds = message.at
+        self.meta = message.meta
+        self._message = message
+        self._epoch = epoch
+
+    @property
+    def document(self) -> str:
+        return self._message.document
+
+    @property
+    def branch(self) -> str:
+        return self._message.branch
+
+    @property
+    def version(self) -> int:
+        return self._message.version
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self._message.kind)
+
+    @property
+    def more(self) -> int:
+        """How many changes of the same transaction follow in the log; those of other documents than the pattern's count, too."""
+        return self._message.more
+
+    @property
+    def cursor(self) -> str:
+        """The place after this change: `resume_after` takes it."""
+        return encode_cursor(self._epoch, self._message.position)
+
+    @property
+    def delta(self) -> Delta:
+        """What changed. Decoded anew each time."""
+        return Delta.decode(self._message.delta)
+
+    @property
+    def value(self) -> Any:
+        """The whole value after the change, for a subscription with `values`; None for others, and after a delete. Decoded
+        anew each time."""
+        return decode_plain(self._message.value)
+
+    def __repr__(self) -> str:
+        said = _repr_of_said(self)
+        return f"<Change to {self.document!r} on {self.branch!r}, version {self.version}{said}>"
+
+
+def _repr_of_said(said: _Said) -> str:
+    parts = [f" at {said.at:%Y-%m-%d %H:%M:%S}"]
+    if said.by is not None:
+        parts.append(f" by {said.by!r}")
+    if said.description is not None:
+        parts.append(f": {said.description!r}")
+    return "".join(parts)

@@ -1,0 +1,72 @@
+"""What can be set on a client, and how the address of a server is written."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import msgspec
+
+from palimpsest.errors import InvalidRequest
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds and durations of one client."""
+
+    timeout_seconds: float = 30.0
+    """How long a request is waited for, over reconnections and all, before it ends with RequestTimeout."""
+    connect_seconds: float | None = None
+    """How long the first connection is tried before `connect` fails; 0: once; None: timeout_seconds. Later connections are
+    tried until the client is closed."""
+    in_flight_requests_max: int = 65_536
+    """Requests without an answer; who asks beyond it waits for a place."""
+    out_bytes_max: int = 1024 * 1024
+    """What waits in the socket's buffer before requests stop being encoded, and callers wait."""
+    credit_bytes: int = 1024 * 1024
+    """Changes that a subscription holds, or has under way, before its reader takes them."""
+    page_items: int = 1_000
+    """Names, versions or documents that are asked for at once."""
+    backoff_seconds_min: float = 0.05
+    backoff_seconds_max: float = 5.0
+    peer_silence_seconds: float | None = None
+    """How long a server may be silent before it is taken for dead; None: as the server's welcome says."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            number = getattr(self, name)
+            zero_is_fine = name == "connect_seconds"
+            if number is not None and not (number > 0 or (zero_is_fine and number == 0)):
+                raise InvalidRequest(f"{name} is {number!r}, and must be a positive number", reason=name)
+
+
+class Address(msgspec.Struct, frozen=True):
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"palimpsest://{host}:{self.port}"
+
+
+def parse_url(url: str) -> Address:
+    """The address in `palimpsest://host:port`. Raises InvalidRequest naming what is wrong with any other text."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise _bad_url(url, str(error)) from None
+    if parts.scheme != "palimpsest":
+        raise _bad_url(url, f"its scheme is {parts.scheme!r}, not 'palimpsest'" if parts.scheme else "it has no scheme")
+    if parts.username is not None or parts.password is not None:
+        raise _bad_url("palimpsest://…", "it holds credentials; give them as `token`")
+    if not parts.hostname:
+        raise _bad_url(url, "it names no host")
+    if not port:
+        raise _bad_url(url, "it names no port")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise _bad_url(url, "nothing may follow the port")
+    return Address(parts.hostname, port)
+
+
+def _bad_url(url: str, reason: str) -> InvalidRequest:
+    return InvalidRequest(f"{url!r} is no address of a server: {reason} (palimpsest://host:port is one)", reason=reason)
