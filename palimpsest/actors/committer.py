@@ -63,6 +63,8 @@ class Committer:
         """The position of the next batch."""
         self.batches = 0
         self.events = 0
+        self.bytes = 0
+        """Of bodies, since the start; as the two above."""
         self._digest = end.digest
         self._journal = journal
         self._batch_events_max = limits.batch_events_max
@@ -125,6 +127,7 @@ class Committer:
         self._digest = batch.digest
         self.batches += 1
         self.events += count
+        self.bytes += len(body)
         self._committing = []
         self._on_durable(batch, entries)
 

@@ -62,7 +62,9 @@ _JOBS_TOGETHER = 16
 _JOBS_WAITING_MAX = 65_536
 _START_BYTES = 8 * 1024 * 1024
 _ARCHIVE_STEP_BYTES = 1024 * 1024
-_TRIM_BATCHES = 512
+_TRIM_BATCHES_MAX = 512
+_TRIM_BYTES = 1024 * 1024
+"""Roughly of one step: it holds up the commits for some milliseconds."""
 _SWEEP_SECONDS = 5.0
 _DELETE = int(Kind.DELETE)
 
@@ -373,10 +375,15 @@ class Partition:
             self._archived = anyio.Event()
             await anyio.sleep(0.5)
             try:
-                while await self.journal.trim(self.tail.start, batches_max=_TRIM_BATCHES) == _TRIM_BATCHES:
+                while await self.journal.trim(self.tail.start, batches_max=(step := self._trim_step())) == step:
                     await anyio.sleep(0.02)  # room for commits between the steps
             except CommitFailed as error:
                 log.warning("trimming_failed", reason=error.reason)
+
+    def _trim_step(self) -> int:
+        """How many batches are about as large as a step may be."""
+        average = self.committer.bytes // max(1, self.committer.batches)
+        return max(1, min(_TRIM_BATCHES_MAX, _TRIM_BYTES // max(1, average)))
 
 
 class _Question:

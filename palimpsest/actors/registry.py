@@ -87,6 +87,7 @@ class Registry:
         try:
             actor.receive(message, asker, now)
         except PalimpsestError as error:
+            log.debug("refused", document=actor.document, version=actor.version, code=error.code, request=message.id)
             asker.fail(message.id, error)
         except Exception as error:
             self._crash(actor, message.id, asker, error)

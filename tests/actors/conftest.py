@@ -16,11 +16,7 @@ from palimpsest.actors.partition import Partition
 from palimpsest.errors import PalimpsestError, from_wire
 from palimpsest.limits import Limits
 from palimpsest.protocol import messages as m
-try:
-    from palimpsest.storage.checking import check_archive, check_journal
-except ImportError:
-    async def check_archive(a): return []
-    check_journal = check_archive
+from palimpsest.storage.checking import check_archive, check_journal
 from palimpsest.storage.contracts import JournalEnd
 from palimpsest.storage.faults import FaultyJournal
 from palimpsest.storage.memory import MemoryArchive, MemoryJournal
