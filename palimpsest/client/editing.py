@@ -9,7 +9,7 @@ from palimpsest.client.results import Version
 from palimpsest.errors import InvalidRequest
 from palimpsest.state.delta import Delta
 from palimpsest.state.diff import diff
-from palimpsest.state.values import check_value
+from palimpsest.state.values import check_value, describe
 
 
 class MapDraft(dict[str, Any]):
@@ -33,10 +33,9 @@ def make_draft(document: str, value: Any) -> Draft:
         return MapDraft(value)
     if isinstance(value, list):
         return ListDraft(value)
-    kind = type(value).__name__
     raise InvalidRequest(
-        f"{document!r} is neither a map nor a list and has no parts to edit; update it with {{'': value}}",
-        reason=f"the value is of type {kind}",
+        f"{document!r} is {describe(value)} and has no parts to edit; update it with {{'': value}}",
+        reason=f"the value is {describe(value)}",
     )
 
 

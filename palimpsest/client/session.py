@@ -112,7 +112,6 @@ class Session:
         self._silent_since = 0.0
         self._pinged = 0.0
         self._sweep_timer: asyncio.TimerHandle | None = None
-        self._sweep_seconds = min(_SWEEP_SECONDS_MAX, settings.timeout_seconds / 10)
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -120,7 +119,7 @@ class Session:
         """Returns once the server has said welcome. Raises ConnectionLost naming url and reason after connect_seconds,
         or at once what the server refused this client with."""
         self._keeper = self._loop.create_task(self._keep())
-        self._sweep_timer = self._loop.call_later(self._sweep_seconds, self._sweep)
+        self._sweep_later()
         try:
             await asyncio.shield(self._ready)
         except BaseException:
@@ -407,7 +406,11 @@ class Session:
             elif now - self._pinged >= silence / 3:
                 self._pinged = now
                 self._ping()
-        self._sweep_timer = self._loop.call_later(min(self._sweep_seconds, self._silence_seconds() / 6), self._sweep)
+        self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        seconds = min(_SWEEP_SECONDS_MAX, self.settings.timeout_seconds / 10, self._silence_seconds() / 6)
+        self._sweep_timer = self._loop.call_later(seconds, self._sweep)
 
     def _silence_seconds(self) -> float:
         chosen = self.settings.peer_silence_seconds

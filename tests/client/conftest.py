@@ -18,6 +18,7 @@ from palimpsest.protocol.framing import encode_message
 
 EPOCH = "0123456789abcdef"
 AT = 1_600_000_000_000_000
+NO_DELTA = Raw(b"\x90")
 
 
 class Peer(asyncio.Protocol):
@@ -138,7 +139,7 @@ class ScriptedServer:
         self.publish(message.document, version, message.delta)
         return answer
 
-    def publish(self, document: str, version: int, delta: Raw = Raw(b"\x90")) -> None:
+    def publish(self, document: str, version: int, delta: Raw = NO_DELTA) -> None:
         position = len(self.log) + 1
         self.log.append(m.Change((), position, document, "main", version, 1, AT, delta))
         for peer in self.peers:
@@ -172,8 +173,8 @@ class ScriptedServer:
         self.feed(peer)
 
     def _on_unsubscribe(self, peer: Peer, message: m.Unsubscribe) -> None:
-        del peer.subscriptions[message.subscription]
-        peer.send(m.Ended(message.subscription, "", "", {}))
+        if peer.subscriptions.pop(message.subscription, None) is not None:
+            peer.send(m.Ended(message.subscription, "", "", {}))
 
     def look(self) -> None:
         for happened, future in self._waiting:

@@ -278,7 +278,7 @@ async def test_closing_tells_everyone_who_waits(scripted: Any, reach: Any) -> No
     scripted.trouble = lambda peer, message: isinstance(message, m.Update)
     client = await reach()
     call = asyncio.ensure_future(client.update("a", {}))
-    await scripted.until(lambda: scripted.writes())
+    await scripted.until(scripted.writes)
     await client.close()
     with pytest.raises(ConnectionLost, match="closed") as caught:
         await call
@@ -391,7 +391,7 @@ async def test_the_welcome_says_how_long_silence_may_be(scripted: Any, reach: An
 async def test_the_server_sees_the_end_of_a_client(scripted: Any, reach: Any) -> None:
     async with reach():
         pass
-    await scripted.until(lambda: scripted.peers[0].transport.is_closing())
+    await scripted.until(scripted.peers[0].transport.is_closing)
     assert scripted.peers[0].connection.state is State.OPEN
 
 

@@ -329,8 +329,7 @@ def test_any_bytes_give_messages_or_a_protocol_error(junk: bytes, state: State, 
         in_state(connection, state)
         try:
             connection.receive_data(data)
-        except ProtocolError as error:
-            assert error.to_wire()[0] in ("malformed_frame", "frame_too_large", "unexpected_message")
+        except ProtocolError:
             assert connection.state is State.FAILED
 
 

@@ -1,0 +1,1 @@
+"""Reading real git repositories into documents, and proving that they were read exactly."""

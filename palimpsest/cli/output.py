@@ -1,0 +1,174 @@
+"""What the commands print: for people by default, for programs with `--json`.
+
+Results go to stdout and remarks about them to stderr, so that `palimpsest get NAME | jq .` works as it stands. Colours appear
+only on a terminal. The keys of JSON output are promises: `docs/cli.md` lists them, and they are only ever added to.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.text import Text
+
+from palimpsest.client import Change, Document, Version
+from palimpsest.state.delta import Delta
+from palimpsest.state.ops import Op, name_of
+from palimpsest.state.paths import format_path
+
+_COLOURED_CHARACTERS_MAX = 100_000
+"""Longer JSON is printed as it is: colouring a million characters takes seconds, and nobody reads them."""
+
+_OPS_SHOWN_MAX = 20
+_VALUE_SHOWN_MAX = 100
+"""What a person is shown of a delta; `--json` has all of it."""
+
+_KIND_STYLES = {"create": "green", "update": "cyan", "delete": "red"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on what stdout or stderr is now; lines are never wrapped."""
+    return Console(stderr=stderr, soft_wrap=True, highlight=False)
+
+
+def print_json(answer: Any) -> None:
+    """One JSON document on one line."""
+    sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+
+
+def print_value(value: Any) -> None:
+    """A value for people: indented, coloured on a terminal."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    if len(text) > _COLOURED_CHARACTERS_MAX or not sys.stdout.isatty():
+        sys.stdout.write(text + "\n")
+    else:
+        console().print(JSONHighlighter()(text))
+
+
+def remark(text: str | Text) -> None:
+    """A line on stderr that a program may throw away."""
+    console(stderr=True).print(text, style="dim")
+
+
+def readable_time(moment: datetime) -> str:
+    """In the machine's own time zone, to the second."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def json_time(moment: datetime) -> str:
+    """ISO 8601 in UTC, to the microsecond."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def document_json(document: Document) -> dict[str, Any]:
+    return {
+        "document": document.id,
+        "branch": document.branch,
+        "version": document.version,
+        "at": json_time(document.at),
+        "by": document.by,
+        "description": document.description,
+        "tags": sorted(document.tags),
+        "value": document.value,
+    }
+
+
+def version_json(version: Version) -> dict[str, Any]:
+    """As the writing commands and `history` print it; `delta` only where it is known."""
+    answer: dict[str, Any] = {
+        "document": version.document,
+        "branch": version.branch,
+        "version": version.version,
+        "kind": version.kind.name.lower(),
+        "at": json_time(version.at),
+        "by": version.by,
+        "description": version.description,
+        "tags": sorted(version.tags),
+        "request": version.request,
+        "repeat": version.repeat,
+    }
+    if version.delta is not None:
+        answer["delta"] = delta_json(version.delta)
+    return answer
+
+
+def change_json(change: Change, *, values: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "document": change.document,
+        "branch": change.branch,
+        "version": change.version,
+        "kind": change.kind.name.lower(),
+        "at": json_time(change.at),
+        "by": change.by,
+        "description": change.description,
+        "tags": sorted(change.tags),
+        "delta": delta_json(change.delta),
+        "cursor": change.cursor,
+    }
+    if values:
+        answer["value"] = change.value
+    return answer
+
+
+def delta_json(delta: Delta) -> list[dict[str, Any]]:
+    """The ops, each as a map of its name and its fields; paths in their written form."""
+    return [_op_json(op) for op in delta.ops]
+
+
+def about_document(document: Document) -> Text:
+    """One line: which version this is, when it was made, by whom and why."""
+    return _about(document.id, document.version, "", document.at, document.by, document.description)
+
+
+def about_version(version: Version | Change) -> Text:
+    kind = version.kind.name.lower()
+    return _about(version.document, version.version, kind, version.at, version.by, version.description)
+
+
+def _about(document: str, version: int, kind: str, at: datetime, by: str | None, description: str | None) -> Text:
+    line = Text.assemble((document, "bold"), f"  version {version}")
+    if kind:
+        line.append(f"  {kind}", style=_KIND_STYLES[kind])
+    line.append(f"  {readable_time(at)}", style="dim")
+    if by:
+        line.append(f"  {by}", style="magenta")
+    if description:
+        line.append(f"  {description.partition(chr(10))[0]}")
+    return line
+
+
+def delta_lines(delta: Delta) -> list[Text]:
+    """The ops for people, one a line, such as `set title "B"`; the first of many."""
+    lines = [_op_line(op) for op in delta.ops[:_OPS_SHOWN_MAX]]
+    if len(delta.ops) > _OPS_SHOWN_MAX:
+        lines.append(Text(f"and {len(delta.ops) - _OPS_SHOWN_MAX} more ops", style="dim"))
+    return lines
+
+
+def _op_json(op: Op) -> dict[str, Any]:
+    """An op as a map: its name, then its fields under their own names."""
+    fields = ((name, getattr(op, name)) for name in op.__struct_fields__)
+    return {"op": name_of(op), **{name: _written(field) for name, field in fields}}
+
+
+def _op_line(op: Op) -> Text:
+    line = Text(name_of(op), style="dim")
+    for name in op.__struct_fields__:
+        field = getattr(op, name)
+        text = _written(field) if isinstance(field, tuple) else _short_json(field)
+        line.append(f" {text or 'the root'}", style="blue" if isinstance(field, tuple) else "default")
+    return line
+
+
+def _written(field: Any) -> Any:
+    """Paths in their written form; everything else as it is."""
+    return format_path(field) if isinstance(field, tuple) else field
+
+
+def _short_json(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= _VALUE_SHOWN_MAX else text[: _VALUE_SHOWN_MAX - 1] + "…"

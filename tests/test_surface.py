@@ -1,0 +1,132 @@
+"""The public surface, pinned: what other people's programs are written against.
+
+A change that makes a test fail here is one that they will notice. It belongs into CHANGELOG.md.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import palimpsest as pal
+from palimpsest import errors, testing
+
+ROOT = Path(__file__).parent.parent
+
+NAMES = """
+    Append Change Client Clock Create DELETE Delta Document Increment Insert Kind Limits ManualClock PalimpsestError Remove
+    Server Settings Subscription SyncClient SystemClock Version connect connect_sync errors run
+"""
+
+SAID = "branch by description tags request_id"
+WORDS = {
+    "create": f"document value {SAID}",
+    "update": f"document changes expect {SAID}",
+    "delete": f"document expect {SAID}",
+    "transaction": f"changes expect {SAID}",
+    "edit": f"document {SAID}",
+    "get": "document branch version",
+    "get_many": "documents branch",
+    "list": "pattern branch",
+    "history": "document branch newest_first limit first last",
+    "subscribe": "pattern branch resume_after start values",
+    "ping": "",
+    "close": "",
+    "statistics": "",
+}
+"""The words of both clients, with the names of their parameters."""
+
+DELTA = """
+    absent append apply copy decode delete encode from_json_patch from_mapping from_merge_patch from_ops increment insert
+    inverse move ops remove replace set test to_json_patch
+"""
+
+FIELDS = {
+    pal.Document: "id branch version value kind at by description tags",
+    pal.Version: "document branch version delta kind at by description tags request repeat",
+    pal.Change: "document branch version value delta kind at by description tags cursor more",
+    pal.Subscription: "cursor live",
+}
+
+CODES = """
+    branch_not_found commit_failed compacted conflict connection_lost cursor cursor_invalid delta_failed document_exists
+    document_not_found durability_unknown frame_too_large internal invalid_delta invalid_name invalid_path invalid_request
+    invalid_value limit_exceeded link malformed_frame overload overloaded protocol request_timeout schema_too_new
+    server_closing storage store_corrupt store_locked test_failed too_many_connections unexpected_message
+    unsupported_protocol usage version_conflict version_not_found
+"""
+"""What errors are called on the wire. A code is never used again."""
+
+FIXTURES = "palimpsest_client palimpsest_clock palimpsest_server palimpsest_sync_client"
+
+
+def test_names() -> None:
+    assert sorted(pal.__all__) == sorted(NAMES.split())
+    assert all(hasattr(pal, name) for name in pal.__all__)
+
+
+@pytest.mark.parametrize("kind", [pal.Client, pal.SyncClient])
+@pytest.mark.parametrize("word", WORDS)
+def test_words_of_the_clients(kind: type, word: str) -> None:
+    assert parameters(getattr(kind, word)) == WORDS[word].split()
+
+
+def test_words_of_the_server() -> None:
+    shared = "host port limits clock"
+    assert set(parameters(pal.Server)) >= {"path", "archiver", *shared.split()}
+    assert set(parameters(pal.Server.memory)) >= set(shared.split())
+    assert all(hasattr(pal.Server, name) for name in ["url", "connect", "connect_sync", "stop", "wait", "statistics"])
+
+
+@pytest.mark.parametrize("connect", [pal.connect, pal.connect_sync])
+def test_ways_to_connect(connect: object) -> None:
+    assert parameters(connect) == ["url", "token", "client_id", "timeout_seconds", "settings"]
+
+
+def test_words_of_a_delta() -> None:
+    assert sorted(name for name in dir(pal.Delta) if not name.startswith("_")) == sorted(DELTA.split())
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_fields_of_what_a_client_hands_out(kind: type) -> None:
+    assert [name for name in FIELDS[kind].split() if not hasattr(kind, name)] == []
+
+
+def test_codes_of_errors() -> None:
+    assert sorted(kind.code for kind in error_kinds()) == sorted([*CODES.split(), "error"])
+
+
+def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
+    assert errors.__doc__ is not None
+    drawn = re.findall(r"^    ([│ ├└─]*)([A-Z]\w+)", errors.__doc__, re.MULTILINE)
+    trail: list[str] = []
+    for lines, name in drawn:
+        del trail[len(lines) // 4 :]
+        parents = [base.__name__ for base in getattr(errors, name).__bases__]
+        assert parents == (trail[-1:] or ["Exception"]), name
+        trail.append(name)
+    assert sorted(name for _, name in drawn) == sorted(kind.__name__ for kind in error_kinds())
+
+
+def test_fixtures() -> None:
+    assert all(hasattr(testing, name) for name in FIXTURES.split())
+
+
+def test_the_version_is_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert version("palimpsest") == project["version"]
+
+
+def parameters(callable_: object) -> list[str]:
+    found = inspect.signature(callable_).parameters  # type: ignore[arg-type]
+    return [name for name in found if name != "self"]
+
+
+def error_kinds() -> list[type[pal.PalimpsestError]]:
+    """Every class of the tree."""
+    return [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, pal.PalimpsestError)]
