@@ -20,6 +20,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     delta_ops_max: int = 10_000
     name_bytes_max: int = 512
     """Of a document name, branch name or pattern, as UTF-8."""
+    meta_bytes_max: int = 65_536
+    """Of a version's author, description and tags together, as characters."""
+    meta_tags_max: int = 100
     mailbox_items_max: int = 8_192
     """Commands of one document branch that are not answered yet."""
     batch_events_max: int = 16_384

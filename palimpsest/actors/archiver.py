@@ -112,7 +112,7 @@ class Archiver:
 
 def _next_head(head: Head | None, row: Row) -> Head:
     event = row.event
-    since = len(bytes(event.delta))
+    since = len(event.delta)
     if head is None:
         return Head(event.document, event.branch, event.version, row.position, event.kind, event.at, since_bytes=since)
     return Head(

@@ -208,12 +208,16 @@ class DocumentActor(Stream):
             self.enqueue(message, asker, now)
             self.registry.recall_archived(self, message, asker)
 
-    def settle(self, row: Row | None) -> None:
-        """The archive's word on the repeated request at the head of the inbox; row: what that request made, if anything."""
-        assert self.inbox is not None
-        message, asker, now = self.inbox.popleft()
+    def settle(self, message: Write, row: Row | None, error: PalimpsestError | None = None) -> None:
+        """The archive's word on message, the repeated request at the head of the inbox; row: what that request made, if
+        anything. error: the archive could not say. Nothing happens where the message was answered meanwhile."""
+        if not self.inbox or self.inbox[0][0] is not message:
+            return
+        _, asker, now = self.inbox.popleft()
         self.pending -= 1
-        if row is not None:
+        if error is not None:
+            asker.fail(message.id, error)
+        elif row is not None:
             self.answer_repeat(message.id, asker, (row.event.version, row.event.at))
         else:
             self.registry.guard(self, self.decide, message, asker, now)

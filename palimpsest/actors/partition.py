@@ -177,12 +177,15 @@ class Partition:
         self._check_tail()
 
     async def quiet(self) -> None:
-        """Returns when everything that was decided is durable or has failed."""
-        await self.committer.quiet()
+        """Returns when everything that was asked is answered. To be called once nobody asks any more."""
+        while self.committer.undecided() or self._jobs_running:
+            await self.committer.quiet()
+            await anyio.sleep(0.001 if self._jobs_running else 0)
 
     def close(self, error: PalimpsestError | None = None) -> None:
         """Answers everyone who still waits. No message may come after this."""
         error = error or ServerClosing("the server is shutting down")
+        self.registry.refusal = error  # what is freed by the end of something else is not begun any more
         for _, asker, id, _ in self.committer.undecided():
             asker.fail(id, error)
         for actor in list(self.registry.actors.values()):
@@ -326,6 +329,8 @@ class Partition:
     def _check_tail(self) -> None:
         """Writes are refused while the archiver is too far behind: memory has an end."""
         maximum = self.limits.tail_bytes_max
+        if self.registry.refusal is not None and not isinstance(self.registry.refusal, Overloaded):
+            return  # nothing is written any more, whatever the archiver does
         if self.tail.bytes > maximum:
             self.registry.refusal = Overloaded(
                 f"{self.tail.bytes} bytes wait to be archived; tail_bytes_max is {maximum}",
@@ -436,7 +441,7 @@ class _Gathering:
             message.value,
             message.meta,
         )
-        self._bytes += len(bytes(message.value))
+        self._bytes += len(message.value)
         self._one_less()
 
     def fail(self, id: int, error: PalimpsestError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Raw
 
 from palimpsest.actors.document import DocumentActor
@@ -17,8 +18,11 @@ from palimpsest.storage.contracts import Archive, Row
 from palimpsest.storage.events import Event
 
 _PAGE_BYTES_MAX = 2 * 1024 * 1024
-"""Of deltas in one page of a history: a page is to fit into a frame, and into memory many times over."""
+"""Of one page of a history with more than one version: it is to fit into a frame, and into memory many times over."""
+_ENTRY_OVERHEAD_BYTES = 128
+"""Of numbers and the request id."""
 _ROWS_TOGETHER = 64
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Reader:
@@ -61,17 +65,18 @@ class Reader:
         first = max(1, message.first if message.first is not None else 1)
         last = min(newest, message.last if message.last is not None else newest)
         limit = min(message.limit, self._limits.page_items_max)
+        bytes_max = min(_PAGE_BYTES_MAX, self._limits.frame_bytes_max // 2)
         entries: list[Entry] = []
         size = 0
-        while first <= last and len(entries) < limit and size < _PAGE_BYTES_MAX:
+        while first <= last and len(entries) < limit and size <= bytes_max:
             wanted = min(_ROWS_TOGETHER, limit - len(entries))
             rows = await self._rows(actor, first, last, message.newest_first, wanted)
             if not rows:
                 break
             for row in rows:
-                if entries and size >= _PAGE_BYTES_MAX:
+                size += _entry_bytes(row.event)
+                if entries and size > bytes_max:
                     break
-                size += len(bytes(row.event.delta))
                 entries.append(_entry(row.event))
             if message.newest_first:
                 last = entries[-1].version - 1
@@ -89,10 +94,10 @@ class Reader:
         rows = await self._archive.read(position, rows_max=rows_max, bytes_max=bytes_max)
         if not rows or rows[0].position != position:
             end = await self._archive.end()
-            oldest = encode_cursor(self._epoch, end.oldest)
+            oldest = encode_cursor(self._epoch, end.oldest - 1)
             raise Compacted(
                 "history does not reach back to this cursor any more",
-                cursor=encode_cursor(self._epoch, position),
+                cursor=encode_cursor(self._epoch, position - 1),
                 oldest=oldest,
             )
         return rows
@@ -129,3 +134,8 @@ class Reader:
 def _entry(event: Event) -> Entry:
     request = event.key if event.key is not None else f"{event.origin}:{event.request}"
     return Entry(event.version, event.kind, event.at, Raw(bytes(event.delta)), event.meta, request)
+
+
+def _entry_bytes(event: Event) -> int:
+    said = 0 if event.meta is None else len(_encode(event.meta))
+    return len(event.delta) + said + _ENTRY_OVERHEAD_BYTES

@@ -68,6 +68,8 @@ class Registry:
         self.look_up = look_up
         self._archive = archive
         self._start_job = start_job
+        self._dropped: dict[str, deque[int]] = {}
+        """Of actors that were dropped: the tail's positions of their streams, for whoever is woken in their place."""
         self._asleep: deque[DocumentActor] = deque()
         self._waking = False
         self._stalled: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -100,6 +102,7 @@ class Registry:
         if actor is None:
             check_name(document, name_bytes_max=self.limits.name_bytes_max)
             actor = self.actors[document] = DocumentActor(document, branch, self)
+            actor.positions = self._dropped.pop(document, actor.positions)
             self._wake(actor)
         return actor
 
@@ -207,6 +210,8 @@ class Registry:
         return actors
 
     def _all_arrived(self, transaction: Transaction) -> None:
+        if transaction.over:  # it waited for room, and the batch that it waited for failed
+            return
         if not transaction.looked_up:
             transaction.looked_up = True
             self._recall_transaction(transaction)
@@ -294,10 +299,9 @@ class Registry:
                     actor.document, actor.branch, origin=asker.client, request=message.id, key=message.key
                 )
             except PalimpsestError as error:
-                self._drop(actor, error)
-                return
-            if self.actors.get(actor.document) is actor:
-                actor.settle(row)
+                actor.settle(message, None, error)
+            else:
+                actor.settle(message, row)
 
         self._start_job(look)
 
@@ -416,14 +420,12 @@ class Registry:
         self._start_job(wake)
 
     def _drop(self, actor: DocumentActor, error: PalimpsestError) -> None:
-        """Forgets the actor; the next command wakes it from the log. Its tail's positions are kept."""
+        """Forgets the actor, nothing of which is undecided; the next command wakes it from the log. Not sooner: what made
+        it fail may still be so."""
         if self.actors.get(actor.document) is actor:
             del self.actors[actor.document]
-        positions = actor.tail_positions()
-        if positions:
-            fresh = self.actors[actor.document] = DocumentActor(actor.document, actor.branch, self)
-            fresh.positions = positions
-            self._wake(fresh)
+            if positions := actor.tail_positions():
+                self._dropped[actor.document] = deque(positions)
         actor.abandon(error)
 
     def _log_crash(self, id: int, error: Exception, **context: Any) -> None:
@@ -439,6 +441,9 @@ class Registry:
 
     async def passivate(self, idle_ticks: int) -> None:
         """Actors that were not used for idle_ticks go; and if the others are too large together, the oldest of them."""
+        self._dropped = {
+            document: positions for document, positions in self._dropped.items() if positions[-1] >= self.tail.start
+        }
         total = 0
         for index, actor in enumerate(list(self.actors.values())):
             if index % 200 == 199:

@@ -32,6 +32,9 @@ _CREATE, _UPDATE, _DELETE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE)
 _OP_OVERHEAD_BYTES = 16
 """How much an op may add to a value beyond its own encoded size: a wider int, a wider map header."""
 
+_GROWTH_MAX = 1 + _OP_OVERHEAD_BYTES // 3
+"""How many times its own size a delta may add to a value, copies aside: no op is encoded in fewer than three bytes."""
+
 _ANY_DEPTH = 1 << 30
 """What is in the log was within the limits of its day."""
 
@@ -82,22 +85,20 @@ class Stream:
         if message.expect is not None and message.expect != self.version:
             raise self._conflict(message.expect)
         limits = self.limits
-        raw = message.delta
-        ops = decode_delta(raw, limits=limits)
-        working = self.working or self._wake_value()
-        self.delta_bytes = size = len(bytes(raw))
-        bound = self.bytes_bound + size + _OP_OVERHEAD_BYTES * len(ops)
-        if bound > limits.document_bytes_max:
-            applied = self._apply_near_limit(ops)
-        else:
-            applied = working.apply(ops, depth_max=limits.depth_max, copy_bytes_max=limits.document_bytes_max - bound)
-            self.bytes_bound = bound + working.copied_bytes
-        if applied is not ops:
-            raw = Raw(encode_delta(applied))
-            self.delta_bytes = len(bytes(raw))
         meta = message.meta
-        if meta is not None:
-            check_meta(meta)
+        if meta is not None:  # before the value changes: what is refused has changed nothing
+            check_meta(meta, limits)
+        raw = message.delta
+        self.delta_bytes = size = len(raw)
+        room = limits.document_bytes_max - self.bytes_bound - _GROWTH_MAX * size
+        if room < 0:
+            raw = self._apply_near_limit(raw)
+        else:
+            working = self.working or self._wake_value()
+            ops = working.apply_encoded(raw, limits, room)
+            self.bytes_bound += size + _OP_OVERHEAD_BYTES * len(ops) + working.copied_bytes
+            if working.compiled:
+                raw = self._recode(ops)
         self.encoded = None
         # As `_advance`, which is not called here: this is the one way that has to be short.
         at = self.at
@@ -122,9 +123,9 @@ class Stream:
         encoded = encode_value(value)
         self._check_size(len(encoded))
         if message.meta is not None:
-            check_meta(message.meta)
+            check_meta(message.meta, self.limits)
         delta = Raw(encode_delta([Set((), value)]))
-        self.delta_bytes = len(bytes(delta))
+        self.delta_bytes = len(delta)
         self.working = Working(freeze(value))
         self.encoded = encoded
         self.bytes_bound = len(encoded)
@@ -138,7 +139,7 @@ class Stream:
         if message.expect is not None and message.expect != self.version:
             raise self._conflict(message.expect)
         if message.meta is not None:
-            check_meta(message.meta)
+            check_meta(message.meta, self.limits)
         self._forget_value()
         self.delta_bytes = 0
         return self._advance(_DELETE, NO_DELTA, origin, message.id, message.meta, message.key, now, more)
@@ -205,7 +206,7 @@ class Stream:
                 self.working = Working(None)
             working = self.working or self._wake_value()
             working.apply(ops, depth_max=_ANY_DEPTH)
-            self.bytes_bound += len(bytes(event.delta)) + _OP_OVERHEAD_BYTES * len(ops) + working.copied_bytes
+            self.bytes_bound += len(event.delta) + _OP_OVERHEAD_BYTES * len(ops) + working.copied_bytes
             self.encoded = None
         self.version = event.version
         self.kind = event.kind
@@ -264,21 +265,27 @@ class Stream:
         self.encoded = None
         self.bytes_bound = 0
 
-    def _apply_near_limit(self, ops: list[Op]) -> list[Op]:
+    def _apply_near_limit(self, raw: Raw) -> Raw:
         """The bound is not good enough to tell: apply, measure, and take it back if it is too much."""
         limits = self.limits
+        before = (self.working or self._wake_value()).copy()
         working = self.working
         assert working is not None
-        before = working.copy()
         try:
-            applied = working.apply(ops, depth_max=limits.depth_max, copy_bytes_max=limits.document_bytes_max)
+            ops = working.apply_encoded(raw, limits, limits.document_bytes_max)
             size = len(encode_value(working.freeze()))
             self._check_size(size)
         except BaseException:
             self.working = before
             raise
         self.bytes_bound = size
-        return applied
+        return self._recode(ops) if working.compiled else raw
+
+    def _recode(self, ops: list[Op]) -> Raw:
+        """What is kept of a delta that had to be compiled."""
+        raw = Raw(encode_delta(ops))
+        self.delta_bytes = len(raw)
+        return raw
 
     def _check_size(self, size: int) -> None:
         maximum = self.limits.document_bytes_max
@@ -310,29 +317,25 @@ class Stream:
         )
 
 
-META_BYTES_MAX = 65_536
-META_TAGS_MAX = 100
-
-
-def check_meta(meta: Meta) -> None:
+def check_meta(meta: Meta, limits: Limits) -> None:
     """Tags are sorted, unique and not empty; the whole is bounded. Raises InvalidRequest or LimitExceeded."""
     tags: Sequence[str] = meta.tags
     if tags:
-        if len(tags) > META_TAGS_MAX:
+        if len(tags) > limits.meta_tags_max:
             raise LimitExceeded(
-                f"{len(tags)} tags; a version has at most {META_TAGS_MAX}",
+                f"{len(tags)} tags; a version has at most {limits.meta_tags_max}",
                 limit="meta_tags_max",
-                maximum=META_TAGS_MAX,
+                maximum=limits.meta_tags_max,
                 actual=len(tags),
             )
         if "" in tags or any(first >= second for first, second in itertools.pairwise(tags)):
             reason = "tags are not empty, sorted, and without repeats"
             raise InvalidRequest(f"{list(tags)!r}: {reason}", reason=reason)
     size = len(meta.by or "") + len(meta.description or "") + sum(map(len, tags))
-    if size > META_BYTES_MAX:
+    if size > limits.meta_bytes_max:
         raise LimitExceeded(
-            f"by, description and tags are {size} characters; at most {META_BYTES_MAX} are kept with a version",
+            f"by, description and tags are {size} characters; at most {limits.meta_bytes_max} are kept with a version",
             limit="meta_bytes_max",
-            maximum=META_BYTES_MAX,
+            maximum=limits.meta_bytes_max,
             actual=size,
         )

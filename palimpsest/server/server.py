@@ -14,7 +14,7 @@ import anyio.abc
 
 from palimpsest.actors.partition import Partition
 from palimpsest.clock import Clock, SystemClock
-from palimpsest.errors import PalimpsestError, ServerClosing
+from palimpsest.errors import Conflict, PalimpsestError, ServerClosing, StoreLocked, TooManyConnections
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
 from palimpsest.server.archiving import ArchiverProcess
@@ -28,6 +28,8 @@ log = get_logger("palimpsest.server")
 
 ArchiverPlace = Literal["inline", "process"]
 _SILENCE_CHECK_SECONDS = 1.0
+_ARCHIVER_LEAVES_SECONDS = 10.0
+"""How long an archiver whose server was killed may take to notice."""
 
 
 class Server:
@@ -103,10 +105,9 @@ class Server:
         async with AsyncExitStack() as exits:
             journal, archive = self._stores()
             end = await journal.open()
-            exits.push_async_callback(journal.close)
+            exits.push_async_callback(_close, journal)
             await self._open_archive(exits, journal, archive)
-            self._tasks = await exits.enter_async_context(anyio.create_task_group())
-            exits.callback(self._tasks.cancel_scope.cancel)
+            self._tasks = await self._start_tasks(exits)
             self.partition = Partition(
                 journal,
                 archive,
@@ -146,6 +147,30 @@ class Server:
         """Returns when `stop` was called, or when the store can no longer be written to."""
         await self._stop.wait()
 
+    async def _start_tasks(self, exits: AsyncExitStack) -> anyio.abc.TaskGroup:
+        """A task group with a task of its own around it: whoever is cancelled in the server's block does not cancel what has
+        to make the accepted durable, and what raises while the block is entered comes out as it is."""
+        started: asyncio.Future[anyio.abc.TaskGroup] = self._loop.create_future()
+
+        async def host() -> None:
+            try:
+                async with anyio.create_task_group() as tasks:
+                    started.set_result(tasks)
+                    await anyio.sleep_forever()
+            except BaseExceptionGroup as group:
+                self._on_fatal(group.exceptions[0])
+
+        hosting = asyncio.create_task(host(), name="palimpsest.server")
+
+        async def end() -> None:
+            started.result().cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([hosting])
+
+        tasks = await started
+        exits.push_async_callback(end)
+        return tasks
+
     def _stores(self) -> tuple[Journal, Archive]:
         if self._path is None:
             return MemoryJournal(), MemoryArchive()
@@ -155,22 +180,41 @@ class Server:
     async def _open_archive(self, exits: AsyncExitStack, journal: Journal, archive: Archive) -> None:
         if self._archiver_place == "process" and self._path is not None:
             maker = SqliteArchive(self._path)  # makes or migrates it; the archiver is not there yet
-            await maker.open(epoch=journal.epoch)
+            await self._open_after_archiver(maker, journal.epoch)
             await maker.close()
-        await archive.open(epoch=journal.epoch)
-        exits.push_async_callback(archive.close)
+            await archive.open(epoch=journal.epoch)
+        else:
+            await self._open_after_archiver(archive, journal.epoch)
+        exits.push_async_callback(_close, archive)
+
+    async def _open_after_archiver(self, archive: Archive, epoch: str) -> None:
+        """The store is ours, so that whoever still has its archive is the archiver of a server that was killed, and is about
+        to end."""
+        deadline = anyio.current_time() + _ARCHIVER_LEAVES_SECONDS
+        while True:
+            try:
+                await archive.open(epoch=epoch)
+                return
+            except StoreLocked:
+                if anyio.current_time() >= deadline:
+                    raise
+            await anyio.sleep(0.02)
 
     async def _shut_down(self, listener: asyncio.Server) -> None:
         """Graceful: nobody new, then what was accepted, then goodbye. Bounded by shutdown_seconds."""
         self._closing = True
         listener.close()
-        with anyio.move_on_after(self.limits.shutdown_seconds, shield=True):
+        for session in self._sessions:
+            session.stop_listening()
+        deadline = anyio.current_time() + self.limits.shutdown_seconds
+        with anyio.CancelScope(deadline=deadline, shield=True):
             if self._fatal is None:
                 await self.partition.quiet()
-            closing = ServerClosing("the server is shutting down")
-            self.partition.close(closing)
-            for session in list(self._sessions):
-                session.close(closing)
+        closing = ServerClosing("the server is shutting down")
+        self.partition.close(closing)
+        for session in list(self._sessions):
+            session.close(closing)
+        with anyio.CancelScope(deadline=deadline, shield=True):
             while self._sessions:
                 await anyio.sleep(0.005)
         for session in list(self._sessions):
@@ -180,6 +224,7 @@ class Server:
         """Nothing can be written any more: everyone hears, and the server stops."""
         log.critical("store_failed", error=str(error), exc_info=error)
         self._fatal = error
+        self._closing = True
         self._stop.set()
         reason = error if isinstance(error, PalimpsestError) else ServerClosing("the server failed; see its log")
         self.partition.close(reason)
@@ -188,12 +233,15 @@ class Server:
 
     # --- sessions ------------------------------------------------------------------------------------------------
 
-    def add_session(self, session: Session) -> bool:
-        """False: there are too many, or the server is closing."""
-        if self._closing or len(self._sessions) >= self.limits.connections_max:
-            return False
+    def add_session(self, session: Session) -> PalimpsestError | None:
+        """Why the session is not wanted, if it is not."""
+        if self._closing:
+            return ServerClosing("the server is shutting down")
+        maximum = self.limits.connections_max
+        if len(self._sessions) >= maximum:
+            return TooManyConnections(f"{maximum} connections are open", maximum=maximum)
         self._sessions.add(session)
-        return True
+        return None
 
     def remove_session(self, session: Session) -> None:
         self._sessions.discard(session)
@@ -208,7 +256,7 @@ class Server:
         self._by_client[session.client] = session
         if older is not None and older is not session:
             log.info("connection_replaced", client=session.client)
-            older.abort()
+            older.close(Conflict("a newer connection has the same client id"))
 
     def flush_soon(self, session: Session) -> None:
         """session has something to say; it is written at the end of this commit or of this tick."""
@@ -233,3 +281,9 @@ class Server:
     def statistics(self) -> dict[str, int]:
         """Counts and sizes of this server, by name."""
         return {"connections": len(self._sessions), **self.partition.statistics()}
+
+
+async def _close(store: Journal | Archive) -> None:
+    """Also where whoever leaves the block is being cancelled."""
+    with anyio.CancelScope(shield=True):
+        await store.close()

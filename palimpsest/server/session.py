@@ -12,11 +12,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from palimpsest.errors import PalimpsestError, ProtocolError, RequestTimeout, TooManyConnections
+from palimpsest.errors import FrameTooLarge, LimitExceeded, PalimpsestError, ProtocolError, RequestTimeout
 from palimpsest.logs import get_logger
 from palimpsest.protocol.connection import ServerConnection
 from palimpsest.protocol.framing import encode_frames, encode_message, join_frames
-from palimpsest.protocol.messages import Committed, Failed, Goodbye, Hello, Message, Welcome
+from palimpsest.protocol.messages import (
+    Committed,
+    Document,
+    Documents,
+    Failed,
+    Goodbye,
+    Hello,
+    Message,
+    Versions,
+    Welcome,
+)
 
 if TYPE_CHECKING:
     from palimpsest.server.server import Server
@@ -30,6 +40,9 @@ _CLIENT_LIMITS = (
     "document_bytes_max",
     "depth_max",
     "delta_ops_max",
+    "name_bytes_max",
+    "meta_bytes_max",
+    "meta_tags_max",
     "transaction_documents_max",
     "page_items_max",
     "subscription_bytes_max",
@@ -43,7 +56,7 @@ class Session(asyncio.Protocol):
         self.client = ""
         """The client id; "" before the hello."""
         self.heard = 0.0
-        """When something came from the peer last, by the monotonic clock."""
+        """When the peer gave its last sign of life, by the monotonic clock: until the hello is whole, when it connected."""
         self._server = server
         self._routes = server.partition.routes
         self._connection = ServerConnection(frame_bytes_max=server.limits.frame_bytes_max)
@@ -52,8 +65,16 @@ class Session(asyncio.Protocol):
         """Messages, what encodes as one, and messages that are encoded already."""
         self._out_encoded = False
         """Something in `_out` is encoded already."""
+        self._out_bytes = 0
+        """Of what is large in `_out`: values, histories and changes."""
         self._paused = False
+        """The peer does not read; nothing more is encoded for it, and nothing is read from it."""
+        self._farewell: PalimpsestError | None = None
+        """Why the connection is to be closed once everything before that has been written."""
+        self._deaf = False
+        """What still comes from the peer is dropped."""
         self._over = False
+        """Nothing more is written."""
 
     # --- what the event loop calls -------------------------------------------------------------------------------
 
@@ -61,20 +82,20 @@ class Session(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=self._server.limits.connection_out_bytes_max)
         self.heard = self._server.clock.monotonic()
-        maximum = self._server.limits.connections_max
-        if not self._server.add_session(self):
-            self.close(TooManyConnections(f"{maximum} connections are open", maximum=maximum))
+        refusal = self._server.add_session(self)
+        if refusal is not None:
+            self.close(refusal)
 
     def data_received(self, data: bytes) -> None:
-        if self._over:
+        if self._deaf:
             return
-        server = self._server
-        self.heard = server.clock.monotonic()
+        if self.client:
+            self.heard = self._server.clock.monotonic()
         try:
             messages = self._connection.receive_data(data)
         except ProtocolError as error:
-            messages = self._connection.take_salvaged()
-            self._handle(messages)
+            if self.client:
+                self._handle(self._connection.take_salvaged())
             log.warning("protocol_error", client=self.client, peer=self.peer(), code=error.code, reason=error.message)
             self.close(error)
             return
@@ -95,7 +116,9 @@ class Session(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._paused = False
-        if not self._over:
+        self.heard = self._server.clock.monotonic()
+        self.flush()
+        if not self._over and not self._paused:
             self._transport.resume_reading()
 
     def eof_received(self) -> bool:
@@ -103,7 +126,7 @@ class Session(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._over = True
+        self._deaf = self._over = True
         self._out.clear()
         self._server.remove_session(self)
         log.debug("connection_lost", client=self.client)
@@ -120,6 +143,11 @@ class Session(asyncio.Protocol):
         if not self._out:
             self._server.flush_soon(self)
         self._out.append(message)
+        kind = type(message)
+        if kind is Document:
+            self._out_bytes += len(message.value)  # type: ignore[attr-defined]
+        elif kind is Documents or kind is Versions:
+            self._out_bytes += _weight(message)
 
     def fail(self, id: int, error: PalimpsestError) -> None:
         self.reply(Failed(id, *error.to_wire()))
@@ -128,29 +156,68 @@ class Session(asyncio.Protocol):
         if not self._out:
             self._server.flush_soon(self)
         self._out_encoded = True
+        self._out_bytes += len(encoded)
         self._out.append(encoded)
 
     def flush(self) -> None:
-        """Writes what waits, in one write."""
-        out = self._out
-        if self._over or not out:
+        """Writes what waits, in one write. What is too much for the socket's buffer waits, not encoded yet, until the peer
+        has taken what came before it."""
+        if self._over:
+            self._out.clear()
             return
-        self._out = []
-        if self._out_encoded:
-            self._out_encoded = False
-            data = join_frames(
-                [message if type(message) is bytes else encode_message(message) for message in out],
-                frame_bytes_max=self._connection.frame_bytes_max,
+        while self._out and not self._paused:
+            self._transport.write(self._encode(self._take()))
+        if self._farewell is not None and not self._out:
+            self._part(self._farewell)
+
+    def _take(self) -> list[Any]:
+        """From the front of what waits, as much as is written at once."""
+        out, maximum = self._out, self._server.limits.connection_out_bytes_max
+        if self._out_bytes <= maximum:
+            self._out, self._out_bytes = [], 0
+            return out
+        size = count = 0
+        while count < len(out) and size < maximum:
+            size += _weight(out[count])
+            count += 1
+        self._out = out[count:]
+        self._out_bytes -= size
+        return out[:count]
+
+    def _encode(self, out: list[Any]) -> bytes:
+        frame_bytes_max = self._connection.frame_bytes_max
+        try:
+            if not self._out_encoded:
+                return encode_frames(out, frame_bytes_max=frame_bytes_max)
+            self._out_encoded = bool(self._out)
+            encoded = [message if type(message) is bytes else encode_message(message) for message in out]
+            return join_frames(encoded, frame_bytes_max=frame_bytes_max)
+        except FrameTooLarge:
+            return b"".join(self._encode_one(message) for message in out)
+
+    def _encode_one(self, message: Any) -> bytes:
+        """A message for itself; for an answer that does not fit into a frame, the error that says so."""
+        try:
+            encoded = message if type(message) is bytes else encode_message(message)
+            return join_frames([encoded], frame_bytes_max=self._connection.frame_bytes_max)
+        except FrameTooLarge as error:
+            failure = LimitExceeded(
+                f"the answer is {error.frame_bytes} bytes; frame_bytes_max is {error.frame_bytes_max}",
+                limit="frame_bytes_max",
+                maximum=error.frame_bytes_max,
+                actual=error.frame_bytes,
             )
-        else:
-            data = encode_frames(out, frame_bytes_max=self._connection.frame_bytes_max)
-        self._transport.write(data)
+            if not hasattr(message, "id"):  # a change, which must not be missing: the connection cannot go on
+                self._farewell = self._farewell or failure
+                return b""
+            return encode_frames([Failed(message.id, *failure.to_wire())])
 
     # --- beginning and end ---------------------------------------------------------------------------------------
 
     def _welcome(self, hello: Hello) -> None:
         server = self._server
         self.client = hello.client
+        self.heard = server.clock.monotonic()
         server.take_client(self)
         limits = msgspec.structs.asdict(server.limits)
         shown = {name: limits[name] for name in _CLIENT_LIMITS}
@@ -160,29 +227,53 @@ class Session(asyncio.Protocol):
         self._transport.write(self._connection.send([welcome]))
         log.debug("hello", client=self.client, agent=hello.agent, peer=self.peer())
 
+    def stop_listening(self) -> None:
+        """What still comes is dropped: read, so that the connection is not reset under the last answers, and not heard."""
+        self._deaf = True
+
     def close(self, error: PalimpsestError) -> None:
-        """Says goodbye and closes, once what is written has left."""
-        if self._over:
+        """Says goodbye and closes, once what waits has been taken by the peer. Nothing that comes is heard any more."""
+        if self._over or self._farewell is not None:
             return
+        self._deaf = True
+        self._farewell = error
+        self.heard = self._server.clock.monotonic()
         self.flush()
-        self._over = True
+
+    def _part(self, error: PalimpsestError) -> None:
+        self._deaf = self._over = True
         self._transport.write(self._connection.send([Goodbye(*error.to_wire())]))
         self._transport.close()
 
     def abort(self) -> None:
         """Ends at once; what has not left is lost."""
-        self._over = True
+        self._deaf = self._over = True
         self._transport.abort()
 
     def check_silence(self, now: float) -> None:
         """Closes a peer that did not say hello in time, or has been silent for too long. now: monotonic seconds."""
         limits = self._server.limits
         bound = limits.peer_silence_seconds if self.client else limits.hello_seconds
-        if now - self.heard > bound and not self._over:
-            if self._paused:
-                self.abort()  # it reads nothing: a goodbye would wait behind the rest
-            else:
-                self.close(RequestTimeout(f"nothing came for {bound:g} seconds", seconds=bound))
+        if now - self.heard <= bound:
+            return
+        if self._over or self._paused:
+            self.abort()  # it reads nothing: a goodbye would wait behind the rest
+        else:
+            self.close(RequestTimeout(f"nothing came for {bound:g} seconds", seconds=bound))
 
     def peer(self) -> str:
         return str(self._transport.get_extra_info("peername"))
+
+
+def _weight(message: Any) -> int:
+    """Bytes of what may be large in a message; 0 for what never is."""
+    kind = type(message)
+    if kind is bytes:
+        return len(message)
+    if kind is Document:
+        return len(message.value)
+    if kind is Documents:
+        return sum(len(document.value) for document in message.documents if document is not None)
+    if kind is Versions:
+        return sum(len(entry.delta) for entry in message.entries)
+    return 0

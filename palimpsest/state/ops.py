@@ -10,8 +10,7 @@ in `draft`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
 from types import NoneType
 from typing import Annotated, Any
@@ -139,7 +138,10 @@ _trusting_decoder = msgspec.msgpack.Decoder(list[Op])
 _ANY_NUMBER = Limits(delta_ops_max=2**32)
 
 # What msgpack cannot get wrong: its strings are UTF-8, and its integers lie in our range.
-_SAFE = frozenset((str, int, bool, NoneType))
+SAFE = frozenset((str, int, bool, NoneType))
+"""Types whose every value from a decoder passes the door."""
+
+_DECODING_ERRORS = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 
 
 def encode_delta(ops: Sequence[Op]) -> bytes:
@@ -153,22 +155,23 @@ def decode_delta(data: bytes | msgspec.Raw, *, limits: Limits | None = None) -> 
     limits: None for a delta of our own log, which is only decoded; no limit holds for it. Raises InvalidDelta with the
     index of the op that is not one, where it can be told; InvalidValue; or LimitExceeded (delta_ops_max, depth_max).
     """
-    try:
-        if limits is None:
+    if limits is None:
+        try:
             return _trusting_decoder.decode(data)
-        ops = _decoder(limits.delta_ops_max).decode(data)
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
-        raise _not_a_delta(data, error, limits) from error
-    for op in ops:
-        kind = type(op)
-        if kind is Set:
-            if type(op.value) not in _SAFE:  # type: ignore[union-attr]
-                check_ops(ops, depth_max=limits.depth_max)
-                break
-        elif kind is not Increment or type(op.by) is not int:  # type: ignore[union-attr]
-            check_ops(ops, depth_max=limits.depth_max)
-            break
+        except _DECODING_ERRORS as error:
+            raise _not_a_delta(data, error, None) from error
+    ops = decode_unchecked(data, limits)
+    check_ops(ops, depth_max=limits.depth_max)
     return ops
+
+
+def decode_unchecked(data: bytes | msgspec.Raw, limits: Limits) -> list[Op]:
+    """As `decode_delta`, before the door: values may still be what no value is. `check_ops` is the caller's next duty."""
+    decode = _decode_by_ops_max.get(limits.delta_ops_max) or _make_decode(limits.delta_ops_max)
+    try:
+        return decode(data)
+    except _DECODING_ERRORS as error:
+        raise _not_a_delta(data, error, limits) from error
 
 
 def check_ops(ops: Iterable[Op], *, depth_max: int) -> None:
@@ -184,7 +187,7 @@ def check_ops(ops: Iterable[Op], *, depth_max: int) -> None:
                 raise _refused(index, op, InvalidValue(f"{by} is not finite", path="", reason="not finite"))
         elif kind in _DEPTHS:
             value = op.value  # type: ignore[union-attr]
-            if type(value) not in _SAFE:
+            if type(value) not in SAFE:
                 try:
                     check_value(value, depth_max=depth_max, depth=_depth(op))
                 except InvalidValue as error:
@@ -250,10 +253,15 @@ def _refused(index: int, op: Op, error: InvalidValue) -> InvalidValue:
     return InvalidValue(f"op {index} ({name_of(op)} {where or 'the root'}): {error.message}", **error.data)
 
 
-@cache
-def _decoder(delta_ops_max: int) -> msgspec.msgpack.Decoder[list[Op]]:
+_decode_by_ops_max: dict[int, Callable[[bytes | msgspec.Raw], list[Op]]] = {}
+"""A process has one setting or a few; a look here is cheaper than a cached call."""
+
+
+def _make_decode(delta_ops_max: int) -> Callable[[bytes | msgspec.Raw], list[Op]]:
     # The bound is checked as soon as the array's header has been read.
-    return msgspec.msgpack.Decoder(Annotated[list[Op], msgspec.Meta(max_length=delta_ops_max)])
+    bounded = Annotated[list[Op], msgspec.Meta(max_length=delta_ops_max)]
+    decode = _decode_by_ops_max[delta_ops_max] = msgspec.msgpack.Decoder(bounded).decode
+    return decode
 
 
 _PLACE = re.compile(r"\$\[([0-9]+)\]")

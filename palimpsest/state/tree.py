@@ -118,13 +118,15 @@ def written(path: Path) -> str:
     return f"`{format_path(path)}`" if path else "the root"
 
 
-def check_index(value: Any, path: Path, position: int, *, beyond: int = 0) -> None:
-    """Raises Misfit where path[position] is no index of the list `value`; beyond: how far after the last it may lie."""
-    length = len(value)
-    if path[position] >= length + beyond:  # type: ignore[operator]
-        raise Misfit(
-            "index", f"the list at {written(path[:position])} has {length} elements, so there is no {path[position]}"
-        )
+def check_index(value: Any, path: Path, position: int) -> None:
+    """Raises Misfit where path[position] is no index of the list `value`."""
+    if path[position] >= len(value):  # type: ignore[operator]
+        raise no_element(path[:position], value, path[position])
+
+
+def no_element(path: Path, items: Any, index: int | str) -> Misfit:
+    """The error for an index that the list `items`, at path, does not have."""
+    return Misfit("index", f"the list at {written(path)} has {len(items)} elements, so there is no {index}")
 
 
 def wrong_step(value: Any, path: Path, position: int) -> Misfit:

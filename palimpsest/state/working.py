@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from msgspec import Raw
+
+from palimpsest.limits import Limits
 from palimpsest.state import json_patch, merge_patch
 from palimpsest.state.draft import UNCHANGED, Draft, failure, fold
-from palimpsest.state.ops import COMPILED, Increment, JsonPatch, Op, Set
+from palimpsest.state.ops import COMPILED, SAFE, Increment, JsonPatch, Op, Set, check_ops, decode_unchecked
 from palimpsest.state.tree import NOTHING, Misfit
 from palimpsest.state.values import DEPTH_MAX, FROZEN_MAP, INT_MAX, INT_MIN, Value
 
@@ -23,7 +26,7 @@ OVERLAY_KEYS_MAX = 256
 class Working:
     """A value and what has been changed in it. value: frozen."""
 
-    __slots__ = ("_base", "_is_map", "_overlay", "copied_bytes")
+    __slots__ = ("_base", "_is_map", "_overlay", "compiled", "copied_bytes")
 
     def __init__(self, value: Value) -> None:
         self._base: Any = value
@@ -31,6 +34,8 @@ class Working:
         self._overlay: dict[str, Any] = {}
         self.copied_bytes = 0
         """How much larger the last `apply` may have made the encoded value beyond the size of its ops."""
+        self.compiled = False
+        """The last `apply` returned other ops than it was given."""
 
     def apply(self, ops: list[Op], *, depth_max: int = DEPTH_MAX, copy_bytes_max: int | None = None) -> list[Op]:
         """Applies all of ops, or none.
@@ -42,35 +47,53 @@ class Working:
         Raises DeltaFailed or TestFailed, with the index of the op, its path and the reason; InvalidDelta for an op of JSON
         Patch that is not one; LimitExceeded (depth_max, document_bytes_max). The value is then what it was.
         """
+        if self._apply_quickly(ops):
+            return ops
+        return self._apply_slowly(ops, depth_max, copy_bytes_max)
+
+    def apply_encoded(self, data: bytes | Raw, limits: Limits, copy_bytes_max: int) -> list[Op]:
+        """As `decode_delta` and `apply` in one go, and raises what either does; the value is then what it was.
+
+        The ops of most updates are scalars set and counters incremented at the top level: these pass the door by the way.
+        """
+        ops = decode_unchecked(data, limits)
+        if self._apply_quickly(ops):
+            return ops
+        check_ops(ops, depth_max=limits.depth_max)
+        return self._apply_slowly(ops, limits.depth_max, copy_bytes_max)
+
+    def _apply_quickly(self, ops: list[Op]) -> bool:
+        """False, and nothing has happened: one of ops is not a scalar set, or an int added, at a key of the root."""
         if not self._is_map:
-            return self._apply_slowly(ops, 0, {}, depth_max, copy_bytes_max)
+            return False
         overlay = self._overlay
         staged: dict[str, Any] = {}
-        for index, op in enumerate(ops):
-            kind = type(op)
-            if kind is Set:
-                path = op.path  # type: ignore[union-attr]
-                if len(path) == 1 and type(key := path[0]) is str:
-                    staged[key] = op.value  # type: ignore[union-attr]
-                    continue
-            elif kind is Increment:
-                path = op.path  # type: ignore[union-attr]
-                if len(path) == 1 and type(key := path[0]) is str:
-                    current = staged.get(key, UNCHANGED)
+        for op in ops:
+            if type(op) is Set:
+                path = op.path
+                if len(path) != 1 or type(key := path[0]) is not str or type(value := op.value) not in SAFE:
+                    return False
+                staged[key] = value
+            elif type(op) is Increment:
+                path, by = op.path, op.by
+                if len(path) != 1 or type(key := path[0]) is not str:
+                    return False
+                current = staged.get(key, UNCHANGED)
+                if current is UNCHANGED:
+                    current = overlay.get(key, UNCHANGED)
                     if current is UNCHANGED:
-                        current = overlay.get(key, UNCHANGED)
-                        if current is UNCHANGED:
-                            current = self._base.get(key, NOTHING)
-                    by = op.by  # type: ignore[union-attr]
-                    if type(current) is int and type(by) is int and INT_MIN <= (sum_ := current + by) <= INT_MAX:
-                        staged[key] = sum_
-                        continue
-            return self._apply_slowly(ops, index, staged, depth_max, copy_bytes_max)
+                        current = self._base.get(key, NOTHING)
+                if type(current) is not int or type(by) is not int or not INT_MIN <= (sum_ := current + by) <= INT_MAX:
+                    return False
+                staged[key] = sum_
+            else:
+                return False
         overlay.update(staged)
-        self.copied_bytes = 0
         if len(overlay) > OVERLAY_KEYS_MAX:
             self.freeze()
-        return ops
+        self.copied_bytes = 0
+        self.compiled = False
+        return True
 
     def freeze(self) -> Value:
         """The value as it is now; later changes do not touch what is returned."""
@@ -86,14 +109,10 @@ class Working:
         twin.copied_bytes = self.copied_bytes
         return twin
 
-    def _apply_slowly(
-        self, ops: list[Op], done: int, staged: dict[str, Any], depth_max: int, copy_bytes_max: int | None
-    ) -> list[Op]:
-        """ops[:done] are in `staged` already."""
-        draft = Draft(self._base, self._overlay, staged, depth_max=depth_max, copy_bytes_max=copy_bytes_max)
+    def _apply_slowly(self, ops: list[Op], depth_max: int, copy_bytes_max: int | None) -> list[Op]:
+        draft = Draft(self._base, self._overlay, {}, depth_max=depth_max, copy_bytes_max=copy_bytes_max)
         applied = ops
-        for index in range(done, len(ops)):
-            op = ops[index]
+        for index, op in enumerate(ops):
             if type(op) not in COMPILED:
                 draft.apply(index, op)
                 if applied is not ops:
@@ -105,9 +124,11 @@ class Working:
                 draft.apply(index, primitive, origin=op)
                 applied.append(primitive)
         self._take_over(draft)
+        self.compiled = applied is not ops
         return applied
 
     def _take_over(self, draft: Draft) -> None:
+        draft.close()
         if draft.changed is self._overlay:
             self._overlay.update(draft.staged)
         else:  # the root was replaced, or everything was folded into it

@@ -15,7 +15,7 @@ from palimpsest.errors import StoreLocked
 
 
 class FileLock:
-    """An exclusive lock on `path`, held from `acquire` until `release`. A child made by fork shares it; one made by exec does not."""
+    """An exclusive lock on `path`, held from `acquire` until `release`. A child made by fork shares it, as it does the file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -40,6 +40,8 @@ class FileLock:
 
     def release(self) -> None:
         """Does nothing where the lock is not held."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            # Closing alone would leave it to a program that is just being started, until that one closes its copy.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)

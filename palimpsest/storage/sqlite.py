@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -83,17 +83,27 @@ class Connection:
         """connect: called on the thread; what it raises is raised by `open`."""
         self._path = path
         self._connect = connect
+        self._failure: Exception | None = None
         self._thread: aiosqlite.Connection | None = None
         self._raw: sqlite3.Connection
 
     async def open(self) -> None:
-        try:
-            self._thread = await aiosqlite.Connection(self._connect_raw, iter_chunk_size=64)
-        except _FOREIGN as error:
-            raise read_error(error, self._path) from error
+        self._failure = None
+        self._thread = await aiosqlite.Connection(self._connect_raw, iter_chunk_size=64)
+        if self._failure is not None:
+            await self.close()
+            if isinstance(self._failure, _FOREIGN):
+                raise read_error(self._failure, self._path) from self._failure
+            raise self._failure
 
     def _connect_raw(self) -> sqlite3.Connection:
-        self._raw = self._connect()
+        # Where no connection can be made, aiosqlite does not wait for its thread, which then speaks to a loop that may be
+        # gone. So it is given one to nowhere, and closed in the ordinary way.
+        try:
+            self._raw = self._connect()
+        except Exception as error:
+            self._failure = error
+            self._raw = sqlite3.connect(":memory:")
         return self._raw
 
     async def run(self, work: Work[T]) -> T:
@@ -296,7 +306,7 @@ def _in_one_transaction(raw: sqlite3.Connection, work: Work[T]) -> T:
 
 
 @contextlib.contextmanager
-def _closed_on_error(raw: sqlite3.Connection) -> Any:
+def _closed_on_error(raw: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
@@ -364,11 +374,12 @@ def _grow_log(raw: sqlite3.Connection, path: Path, settings: Settings) -> None:
     log = path.with_name(path.name + "-wal")
     if not settings.wal_bytes or (log.exists() and log.stat().st_size >= settings.wal_bytes):
         return
-    raw.execute("PRAGMA cache_size = 16")
+    cache_pages, page_bytes = 16, _pragma(raw, "page_size")
+    raw.execute(f"PRAGMA cache_size = {cache_pages}")
     try:
         raw.execute("BEGIN IMMEDIATE")
         raw.execute("CREATE TABLE spill (body BLOB)")
-        raw.execute("INSERT INTO spill VALUES (zeroblob(?))", (settings.wal_bytes,))
+        raw.execute("INSERT INTO spill VALUES (zeroblob(?))", (settings.wal_bytes + 2 * cache_pages * page_bytes,))
         raw.execute("ROLLBACK")
         raw.execute(f"PRAGMA user_version = {_pragma(raw, 'user_version')}")
     except sqlite3.Error as error:

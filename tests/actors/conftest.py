@@ -60,8 +60,9 @@ class Peer:
 
     async def answer(self, id: int) -> Any:
         """The one answer to request `id`, an error raised."""
-        while not self.answers(id):
-            await asyncio.sleep(0)
+        with anyio.fail_after(30):
+            while not self.answers(id):
+                await asyncio.sleep(0)
         (message,) = self.answers(id)
         if isinstance(message, m.Failed):
             raise from_wire(message.code, message.message, message.data)

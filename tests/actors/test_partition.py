@@ -233,7 +233,7 @@ async def test_an_actor_that_fails_answers_everyone_and_is_woken_afresh(
         before = peer.send(*_update(value=1))
         read = peer.send(m.Get, "a")
         with monkeypatch.context() as patch:
-            patch.setattr(Working, "apply", _bug)
+            patch.setattr(Working, "apply_encoded", _bug)
             with pytest.raises(InternalError):
                 await peer.ask(*_update(value=2))
         with pytest.raises(InternalError):

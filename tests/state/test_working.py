@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from state_strategies import ModelError, documents, model_apply, model_apply_fitting, paths_about, plain_values, some_op
 
-from palimpsest.errors import DeltaFailed, LimitExceeded, TestFailed
+from palimpsest.errors import DeltaFailed, InvalidValue, LimitExceeded, TestFailed
+from palimpsest.limits import Limits
 from palimpsest.state import apply_delta, encode_value, freeze, ops, thaw
 from palimpsest.state.values import FROZEN_MAP
 from palimpsest.state.working import OVERLAY_KEYS_MAX, Working, steps
@@ -48,6 +50,33 @@ def test_deltas_do_what_the_model_does(data: st.DataObject, value: Any) -> None:
         if data.draw(st.booleans()):
             working.freeze()
     assert encoded(working) == encode_value(value)
+
+
+@given(st.data(), st.lists(plain_values(), max_size=5), st.sampled_from([(), ("l",), ("m", "l"), (0,)]))
+def test_changing_one_list_again_and_again(data: st.DataObject, items: list[Any], path: tuple[Any, ...]) -> None:
+    """A list is held open over several ops; other ops in between see what they are to see."""
+    value: Any = items
+    for step in reversed(path):
+        value = {step: value, "other": [1]} if isinstance(step, str) else [value, 1]
+    indexes, elements = st.integers(0, 6), st.sampled_from([0, [], {"k": 1}, [1, [2]]])
+    on_the_list = st.one_of(
+        st.builds(ops.Insert, st.just(path), indexes, elements),
+        st.builds(ops.Remove, st.just(path), indexes),
+        st.builds(ops.Append, st.just(path), elements),
+        st.builds(lambda index, new: ops.Set((*path, index), new), indexes, elements),
+        st.builds(lambda index, new: ops.Append((*path, index), new), indexes, elements),
+        st.builds(lambda source, target: ops.Move((*path, source), (*path, target)), indexes, indexes),
+    )
+    delta = data.draw(st.lists(st.one_of(on_the_list, on_the_list, on_the_list, some_op(value)), max_size=12))
+    expected, fitting = model_apply_fitting(value, delta)
+    assert encode_value(apply_delta(freeze(value), fitting)) == encode_value(expected)
+    working = Working(freeze(value))
+    expected, failed_at, reason = model_delta(value, delta)
+    if reason is not None:
+        with pytest.raises(DeltaFailed) as caught:
+            working.apply(delta)
+        assert (caught.value.op, caught.value.reason) == (failed_at, reason)
+        assert encoded(working) == encode_value(value)
 
 
 @given(st.data(), documents())
@@ -118,6 +147,43 @@ def test_parents_that_are_made_are_counted(length: int, key: str) -> None:
     working.apply(delta)
     bound = len(encode_value(value)) + len(ops.encode_delta(delta)) + 16 + working.copied_bytes
     assert len(encoded(working)) <= bound
+
+
+@given(st.data(), documents())
+def test_applying_what_is_encoded_is_the_same(data: st.DataObject, value: Any) -> None:
+    delta = data.draw(st.lists(some_op(value), max_size=4))
+    first, second = Working(freeze(value)), Working(freeze(value))
+    errors = []
+    for apply in (
+        lambda: first.apply(delta),
+        lambda: second.apply_encoded(ops.encode_delta(delta), Limits(), 1_000_000),
+    ):
+        try:
+            apply()
+        except DeltaFailed as error:
+            errors.append(error.to_wire())
+    assert errors in ([], errors[:1] * 2)
+    assert encoded(first) == encoded(second)
+    assert first.copied_bytes == second.copied_bytes
+
+
+@pytest.mark.parametrize("bad", [float("nan"), [b""], {1: 2}], ids=repr)
+def test_what_is_encoded_passes_the_door(bad: Any) -> None:
+    working = Working(freeze({"n": 1}))
+    for wire in ([[0, ["n"], 2], [0, ["a"], bad]], [[0, ["n"], 2], [5, ["l"], bad]]):
+        with pytest.raises(InvalidValue):
+            working.apply_encoded(msgspec.msgpack.encode(wire), Limits(), 0)
+    with pytest.raises(InvalidValue):
+        working.apply_encoded(ops.encode_delta([ops.Increment(("n",), float("inf"))]), Limits(), 0)
+    assert working.freeze() == freeze({"n": 1})
+
+
+def test_says_whether_it_compiled() -> None:
+    working = Working(freeze({"n": 1}))
+    working.apply([ops.MergePatch({"n": 2})])
+    assert working.compiled
+    working.apply([ops.Set(("n",), [])])
+    assert not working.compiled
 
 
 def test_many_changed_keys_are_folded() -> None:

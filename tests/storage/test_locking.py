@@ -60,11 +60,13 @@ def test_a_process_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
         lock.release()
 
 
-def test_the_lock_is_not_inherited_by_a_program_that_is_started(tmp_path: Path) -> None:
+def test_a_program_that_is_started_meanwhile_does_not_keep_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     lock, second = FileLock(path), FileLock(path)
     lock.acquire(STORE)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, close_fds=False
+    ) as child:
         lock.release()
         second.acquire(STORE)
         second.release()

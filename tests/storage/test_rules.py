@@ -24,7 +24,7 @@ def test_a_step_may_bring_nothing_but_a_snapshot() -> None:
 
 
 def test_a_gap_inside_a_step_is_named() -> None:
-    with pytest.raises(StoreCorrupt, match="archive: position 4 .* where 3 comes next"):
+    with pytest.raises(StoreCorrupt, match=r"archive: position 4 .* where 3 comes next"):
         check_step(END, msgspec.structs.replace(STEP, rows=[*STEP.rows[:2], STEP.rows[3]]), "archive")
 
 

@@ -151,7 +151,7 @@ async def test_a_reader_neither_makes_nor_migrates_nor_writes(tmp_path: Path) ->
     with pytest.raises(StorageError, match="reading only"):
         await reader.write(_create)
     with pytest.raises(StorageError, match="readonly"):
-        await reader.read(_create)
+        await reader.read(lambda raw: raw.execute("DELETE FROM words"))
     assert await reader.read(rows) == [("three",), ("seven",)]
     await reader.close()
 

@@ -1,0 +1,144 @@
+"""The documents say what is so: links lead somewhere, examples run, and tables agree with the code."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import palimpsest as pal
+from palimpsest.state import ops
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_KIB = 1024
+_UNITS = {"KiB": _KIB, "MiB": _KIB**2, "GiB": _KIB**3}
+
+
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def prose(page: Path) -> str:
+    """What is not in a block of code."""
+    return _FENCED.sub("", read(page))
+
+
+def table(page: Path, first: str) -> Iterator[list[str]]:
+    """The cells of each row of the table whose header begins with `first`."""
+    _, _, rest = read(page).partition(f"| {first} |")
+    assert rest, f"{page.name} has no such table"
+    for line in rest.splitlines()[2:]:
+        if not line.startswith("|"):
+            return
+        yield [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def named(cell: str) -> list[str]:
+    """What stands in backticks."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+# --- links ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in _LINK.findall(prose(page)):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        file = (page.parent / target).resolve() if target else page
+        assert file.is_relative_to(ROOT), link
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file), link
+
+
+def anchors(page: Path) -> list[str]:
+    """Of the headings, as they are made from their text."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_the_index_lists_every_page() -> None:
+    linked = {(DOCS / link).resolve() for link in _LINK.findall(read(DOCS / "index.md"))}
+    assert {page for page in PAGES if page.name != "index.md"} <= linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_are_closed(page: Path) -> None:
+    assert "```" not in prose(page)
+
+
+# --- examples ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if ">>> " in read(page)], ids=lambda page: page.name)
+def test_examples_run(page: Path) -> None:
+    done = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
+    assert done.attempted > 0
+    assert done.failed == 0
+
+
+# --- tables --------------------------------------------------------------------------------------------------------
+
+
+def test_limits() -> None:
+    written = {named(row[0])[0]: number(row[1]) for row in table(DOCS / "operations.md", "setting")}
+    assert written == msgspec.structs.asdict(pal.Limits())
+
+
+def number(text: str) -> int:
+    digits, _, unit = text.replace(",", "").partition(" ")
+    return int(digits) * (_UNITS[unit] if unit else 1)
+
+
+def test_events_of_the_log() -> None:
+    written = {(name, row[1]) for row in table(DOCS / "operations.md", "event") for name in named(row[0])}
+    assert written == set(logged())
+
+
+def logged() -> Iterator[tuple[str, str]]:
+    """(event, level) of every line that the package may log."""
+    for file in Path(pal.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(read(file))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="log"), attr=level), args=[ast.Constant(value=str(event)), *_]
+                ):
+                    yield event, level
+
+
+@pytest.mark.anyio
+async def test_statistics() -> None:
+    written = {name for row in table(DOCS / "operations.md", "number") for name in named(row[0])}
+    async with pal.Server.memory() as server:
+        assert written <= server.statistics().keys()
+
+
+def test_ops() -> None:
+    written = [named(row[0])[0].partition("(")[0] for row in table(DOCS / "deltas.md", "op")]
+    kinds = [ops.Set, ops.Replace, ops.Delete, ops.Increment, ops.Insert, ops.Append, ops.Remove, ops.Move, ops.Copy]
+    assert written == [kind.__name__.lower() for kind in [*kinds, ops.Test, ops.Absent]]
+
+
+def test_reasons() -> None:
+    written = {named(row[0])[0] for row in table(DOCS / "deltas.md", "reason")}
+    assert pal.errors.DeltaFailed.__doc__ is not None
+    _, _, reasons = pal.errors.DeltaFailed.__doc__.partition("one of")
+    assert written == set(named(reasons))
+
+
+def test_errors_of_deltas() -> None:
+    for row in table(DOCS / "deltas.md", "error"):
+        for name in named(row[0]):
+            assert issubclass(getattr(pal.errors, name), pal.PalimpsestError)
