@@ -19,6 +19,13 @@ from palimpsest.storage.events import Batch, decode_events
 from palimpsest.words import Kind
 
 _DELETE = int(Kind.DELETE)
+STEP_BYTES = 1024 * 1024
+"""Of journal in one step, which takes some 60 ms."""
+
+PAUSE_SECONDS = 0.1
+"""Between steps that are not large. A step costs a sync of the same disk that the journal is on, and one for each commit would
+double what every commit takes."""
+
 _WARM_BYTES_MAX = 64 * 1024 * 1024
 _WARM_STREAMS_MAX = 1_000
 
@@ -108,6 +115,11 @@ class Archiver:
         while self._warm_bytes > _WARM_BYTES_MAX or len(self._warm) > _WARM_STREAMS_MAX:
             _, oldest = self._warm.popitem(last=False)
             self._warm_bytes -= oldest.bytes_bound
+
+
+def is_large(batches: Sequence[Batch]) -> bool:
+    """Whether the step that these were hints at more behind it, so that the next is not to wait."""
+    return sum(len(batch.body) for batch in batches) >= STEP_BYTES // 2
 
 
 def _next_head(head: Head | None, row: Row) -> Head:

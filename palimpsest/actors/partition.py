@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import anyio
 import anyio.abc
 
-from palimpsest.actors.archiver import Archiver
+from palimpsest.actors.archiver import PAUSE_SECONDS, STEP_BYTES, Archiver, is_large
 from palimpsest.actors.committer import Asker, Committer, Entry
 from palimpsest.actors.document import DocumentActor
 from palimpsest.actors.feed import Feed, Subscriber
@@ -61,7 +61,7 @@ log = get_logger("palimpsest.actors")
 _JOBS_TOGETHER = 16
 _JOBS_WAITING_MAX = 65_536
 _START_BYTES = 8 * 1024 * 1024
-_ARCHIVE_STEP_BYTES = 1024 * 1024
+_ARCHIVE_AGAIN_SECONDS = 1.0
 _TRIM_BATCHES_MAX = 512
 _TRIM_BYTES = 1024 * 1024
 """Roughly of one step: it holds up the commits for some milliseconds."""
@@ -89,6 +89,7 @@ class Partition:
         *,
         inline_archiver: bool,
         snapshot_versions: int = 128,
+        archive_pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self.limits = limits
         self.journal = journal
@@ -108,6 +109,7 @@ class Partition:
         """Called once, when nothing more can be written: the StorageError, or a bug."""
         self._end = end
         self._archiver = Archiver(archive, snapshot_versions=snapshot_versions) if inline_archiver else None
+        self._archive_pause_seconds = archive_pause_seconds
         self._to_archive = anyio.Event()
         self._archived = anyio.Event()
         self._jobs: deque[Job] = deque()
@@ -366,12 +368,14 @@ class Partition:
             await self._to_archive.wait()
             self._to_archive = anyio.Event()
             while self.tail.start < self.tail.end:
-                batches = self.tail.batches(self.tail.start, bytes_max=_ARCHIVE_STEP_BYTES)
+                batches = self.tail.batches(self.tail.start, bytes_max=STEP_BYTES)
                 try:
                     self.archived(await archiver.write(batches))
                 except CommitFailed as error:
                     log.warning("archiving_failed", reason=error.reason)
-                    await anyio.sleep(1.0)
+                    await anyio.sleep(_ARCHIVE_AGAIN_SECONDS)
+                if not is_large(batches):
+                    await anyio.sleep(self._archive_pause_seconds)
 
     async def _trim(self) -> None:
         """Forgets what is archived of the journal, in small steps, some way behind."""

@@ -91,11 +91,16 @@ class Stream:
         raw = message.delta
         self.delta_bytes = size = len(raw)
         room = limits.document_bytes_max - self.bytes_bound - _GROWTH_MAX * size
-        if room < 0:
-            raw = self._apply_near_limit(raw)
+        working = self.working or self._wake_value()
+        try:
+            ops = working.apply_encoded(raw, limits, room) if room >= 0 else None
+        except LimitExceeded as error:
+            if error.limit != "document_bytes_max":
+                raise
+            ops = None
+        if ops is None:
+            raw = self._apply_near_limit(raw, working)
         else:
-            working = self.working or self._wake_value()
-            ops = working.apply_encoded(raw, limits, room)
             self.bytes_bound += size + _OP_OVERHEAD_BYTES * len(ops) + working.copied_bytes
             if working.compiled:
                 raw = self._recode(ops)
@@ -265,12 +270,10 @@ class Stream:
         self.encoded = None
         self.bytes_bound = 0
 
-    def _apply_near_limit(self, raw: Raw) -> Raw:
+    def _apply_near_limit(self, raw: Raw, working: Working) -> Raw:
         """The bound is not good enough to tell: apply, measure, and take it back if it is too much."""
         limits = self.limits
-        before = (self.working or self._wake_value()).copy()
-        working = self.working
-        assert working is not None
+        before = working.copy()
         try:
             ops = working.apply_encoded(raw, limits, limits.document_bytes_max)
             size = len(encode_value(working.freeze()))

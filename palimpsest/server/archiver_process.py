@@ -7,12 +7,11 @@ import asyncio
 import os
 import sys
 
-from palimpsest.actors.archiver import Archiver
+from palimpsest.actors.archiver import STEP_BYTES, Archiver, is_large
 from palimpsest.errors import PalimpsestError
 from palimpsest.storage.sqlite_archive import SqliteArchive
 from palimpsest.storage.sqlite_journal import SqliteJournal
 
-_STEP_BYTES = 1024 * 1024
 _NICENESS = 10
 
 
@@ -25,10 +24,11 @@ async def _archive(path: str, snapshot_versions: int) -> None:
         archiver = Archiver(archive, snapshot_versions=snapshot_versions)
         lines = await _standard_input()
         while await lines.readline():
-            while batches := await journal.read(position, bytes_max=_STEP_BYTES):
+            behind = True
+            while behind and (batches := await journal.read(position, bytes_max=STEP_BYTES)):
                 position = await archiver.write(batches)
-                sys.stdout.write(f"archived {position}\n")
-                sys.stdout.flush()
+                os.write(sys.stdout.fileno(), f"archived {position}\n".encode())
+                behind = is_large(batches)
     finally:
         await archive.close()
         await journal.close()
@@ -49,6 +49,8 @@ def main() -> None:
     os.nice(_NICENESS)
     try:
         asyncio.run(_archive(arguments.path, arguments.snapshot_versions))
+    except BrokenPipeError:
+        sys.exit("archiver: its server is gone")
     except PalimpsestError as error:
         sys.exit(f"archiver: {error}")
 

@@ -14,12 +14,12 @@ from collections.abc import Callable
 import anyio
 import anyio.abc
 
+from palimpsest.actors.archiver import PAUSE_SECONDS
 from palimpsest.logs import get_logger
 
 log = get_logger("palimpsest.archiver")
 
 _RESTART_SECONDS_MIN, _RESTART_SECONDS_MAX = 0.1, 5.0
-_POKE_SECONDS = 0.02
 
 
 class ArchiverProcess:
@@ -37,7 +37,7 @@ class ArchiverProcess:
         """The journal has grown. Cheap: many of these make one line."""
         if not self._poked:
             self._poked = True
-            asyncio.get_running_loop().call_later(_POKE_SECONDS, self._send)
+            asyncio.get_running_loop().call_later(PAUSE_SECONDS, self._send)
 
     def _send(self) -> None:
         self._poked = False
@@ -49,7 +49,11 @@ class ArchiverProcess:
         task_status.started()
         delay = _RESTART_SECONDS_MIN
         while True:
-            lived = await self._run_once()
+            try:
+                lived = await self._run_once()
+            except OSError as error:  # no memory or no place for a process: it may come back
+                log.error("archiver_not_started", error=str(error))
+                lived = 0.0
             self.restarts += 1
             delay = _RESTART_SECONDS_MIN if lived > 10 * delay else min(2 * delay, _RESTART_SECONDS_MAX)
             log.warning("archiver_died", restarts=self.restarts, restart_seconds=delay)

@@ -14,7 +14,7 @@ import anyio.abc
 
 from palimpsest.actors.partition import Partition
 from palimpsest.clock import Clock, SystemClock
-from palimpsest.errors import Conflict, PalimpsestError, ServerClosing, StoreLocked, TooManyConnections
+from palimpsest.errors import Conflict, PalimpsestError, ServerClosing, StoreCorrupt, StoreLocked, TooManyConnections
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
 from palimpsest.server.archiving import ArchiverProcess
@@ -62,6 +62,7 @@ class Server:
         self._path = None if path is None else os.fspath(path)
         self._host, self._port = host, port
         self._archiver_place = archiver
+        self._archiver: ArchiverProcess | None = None
         self._snapshot_versions = snapshot_versions
         self._sessions: set[Session] = set()
         self._by_client: dict[str, Session] = {}
@@ -118,9 +119,12 @@ class Server:
             )
             self.partition.on_flush = self._flush
             self.partition.on_fatal = self._on_fatal
-            await self.partition.start(self._tasks)
+            try:
+                await self.partition.start(self._tasks)
+            except StoreCorrupt as error:
+                raise StoreCorrupt(error.message, path=self._path or "memory", reason=error.reason) from error
             if self._archiver_place == "process" and self._path is not None:
-                process = ArchiverProcess(self._path, self.partition.archived, self._snapshot_versions)
+                process = self._archiver = ArchiverProcess(self._path, self.partition.archived, self._snapshot_versions)
                 self.partition.on_commit = process.poke
                 await self._tasks.start(process.run)
             listener = await self._loop.create_server(lambda: Session(self), self._host, self._port, backlog=1024)
@@ -280,7 +284,8 @@ class Server:
 
     def statistics(self) -> dict[str, int]:
         """Counts and sizes of this server, by name."""
-        return {"connections": len(self._sessions), **self.partition.statistics()}
+        restarts = self._archiver.restarts if self._archiver is not None else 0
+        return {"connections": len(self._sessions), "archiver_restarts": restarts, **self.partition.statistics()}
 
 
 async def _close(store: Journal | Archive) -> None:

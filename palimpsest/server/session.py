@@ -68,7 +68,9 @@ class Session(asyncio.Protocol):
         self._out_bytes = 0
         """Of what is large in `_out`: values, histories and changes."""
         self._paused = False
-        """The peer does not read; nothing more is encoded for it, and nothing is read from it."""
+        """The peer does not read: nothing more is encoded for it."""
+        self._held = False
+        """Nothing is read from it until it has taken what waits."""
         self._farewell: PalimpsestError | None = None
         """Why the connection is to be closed once everything before that has been written."""
         self._deaf = False
@@ -111,15 +113,13 @@ class Session(asyncio.Protocol):
             routes[type(message)](message, self, now)
 
     def pause_writing(self) -> None:
-        self._paused = True
+        self._paused = self._held = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._paused = False
         self.heard = self._server.clock.monotonic()
-        self.flush()
-        if not self._over and not self._paused:
-            self._transport.resume_reading()
+        self._server.flush_soon(self)  # not now: the transport, which calls this, must not be closed meanwhile
 
     def eof_received(self) -> bool:
         self._connection.receive_eof()
@@ -167,8 +167,13 @@ class Session(asyncio.Protocol):
             return
         while self._out and not self._paused:
             self._transport.write(self._encode(self._take()))
-        if self._farewell is not None and not self._out:
+        if self._paused:
+            return
+        if self._farewell is not None:
             self._part(self._farewell)
+        elif self._held:
+            self._held = False
+            self._transport.resume_reading()
 
     def _take(self) -> list[Any]:
         """From the front of what waits, as much as is written at once."""

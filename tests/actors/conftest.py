@@ -111,6 +111,7 @@ class House:
             self.limits,
             inline_archiver=inline_archiver,
             snapshot_versions=self.snapshot_versions,
+            archive_pause_seconds=0,
         )
         self.partition.on_fatal = self.fatal.append
         async with anyio.create_task_group() as tasks:

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 import palimpsest as pal
 from palimpsest.errors import (
+    Conflict,
     FrameTooLarge,
     LimitExceeded,
     MalformedFrame,
@@ -290,7 +291,7 @@ async def test_the_newer_connection_of_a_client_is_the_one_that_counts(make_serv
         async with raw_peer(server, "twin") as newer:
             await newer.send(msgspec.structs.replace(late, repeat=True))
             assert (await newer.next(m.Committed)).version == 2
-            assert await older.end() is None
+            assert isinstance(await older.end(), Conflict)
             document = await newer.ask(m.Get, "a", answer=m.Document)
             assert (document.version, document.value) == (2, raw({"n": 1}))
             await _until(lambda: server.statistics()["connections"] == 1)
