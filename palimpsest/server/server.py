@@ -17,6 +17,7 @@ from palimpsest.clock import Clock, SystemClock
 from palimpsest.errors import Conflict, PalimpsestError, ServerClosing, StoreCorrupt, StoreLocked, TooManyConnections
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
+from palimpsest.protocol.framing import join_frames
 from palimpsest.server.archiving import ArchiverProcess
 from palimpsest.server.session import Session
 from palimpsest.storage.contracts import Archive, Journal
@@ -68,6 +69,7 @@ class Server:
         self._by_client: dict[str, Session] = {}
         self._to_flush: list[Session] = []
         self._flush_scheduled = False
+        self._framed = (b"", b"")
         self._loop: asyncio.AbstractEventLoop
         self._tasks: anyio.abc.TaskGroup
         self._exits = AsyncExitStack()
@@ -261,6 +263,12 @@ class Server:
         if older is not None and older is not session:
             log.info("connection_replaced", client=session.client)
             older.close(Conflict("a newer connection has the same client id"))
+
+    def frame(self, encoded: bytes, frame_bytes_max: int) -> bytes:
+        """The frame of one encoded message. The last one is kept: a change to one document goes to many connections."""
+        if encoded is not self._framed[0]:
+            self._framed = (encoded, join_frames([encoded], frame_bytes_max=frame_bytes_max))
+        return self._framed[1]
 
     def flush_soon(self, session: Session) -> None:
         """session has something to say; it is written at the end of this commit or of this tick."""

@@ -195,6 +195,8 @@ class Session(asyncio.Protocol):
             if not self._out_encoded:
                 return encode_frames(out, frame_bytes_max=frame_bytes_max)
             self._out_encoded = bool(self._out)
+            if len(out) == 1 and type(out[0]) is bytes:
+                return self._server.frame(out[0], frame_bytes_max)
             encoded = [message if type(message) is bytes else encode_message(message) for message in out]
             return join_frames(encoded, frame_bytes_max=frame_bytes_max)
         except FrameTooLarge:
