@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from palimpsest.actors.committer import Asker
 from palimpsest.actors.stream import Stream
-from palimpsest.errors import DocumentNotFound, Overloaded, PalimpsestError, VersionNotFound
+from palimpsest.errors import DocumentNotFound, LimitExceeded, Overloaded, PalimpsestError, VersionNotFound
 from palimpsest.protocol.messages import Committed, Create, Delete, Get, History, Update
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Event
@@ -199,6 +199,7 @@ class DocumentActor(Stream):
     # --- repeats -------------------------------------------------------------------------------------------------
 
     def _maybe_repeat(self, message: Write, asker: Asker, now: int) -> None:
+        check_key(message.key)
         found = self.recall(identity_of(message, asker))
         if found is not None:
             self.answer_repeat(message.id, asker, found)
@@ -311,6 +312,20 @@ class _Lookup:
 
 def _id_of(answer: Any) -> int:
     return answer.message.id if type(answer) is _Lookup else answer.id
+
+
+KEY_CHARACTERS_MAX = 256
+
+
+def check_key(key: str | None) -> None:
+    """A request id of the caller's own is kept with its event and in indexes. Raises LimitExceeded."""
+    if key is not None and len(key) > KEY_CHARACTERS_MAX:
+        raise LimitExceeded(
+            f"a request id of {len(key)} characters; it may have {KEY_CHARACTERS_MAX}",
+            limit="request_id_characters_max",
+            maximum=KEY_CHARACTERS_MAX,
+            actual=len(key),
+        )
 
 
 def identity_of(message: Any, asker: Asker) -> Identity:

@@ -18,7 +18,16 @@ from msgspec import Raw
 from palimpsest.actors.committer import Entry
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.tail import Tail
-from palimpsest.errors import CursorInvalid, DocumentNotFound, InvalidRequest, Overloaded, PalimpsestError
+from palimpsest.errors import (
+    CommitFailed,
+    CursorInvalid,
+    DocumentNotFound,
+    InvalidRequest,
+    LimitExceeded,
+    Overload,
+    Overloaded,
+    PalimpsestError,
+)
 from palimpsest.limits import Limits
 from palimpsest.protocol.changes import address, encode_change
 from palimpsest.protocol.cursor import decode_cursor, encode_cursor
@@ -30,12 +39,19 @@ from palimpsest.words import Kind
 
 _ROWS_TOGETHER = 256
 _BYTES_TOGETHER = 256 * 1024
+_FRAME_OVERHEAD_BYTES = 16
+_AGAIN_SECONDS = 0.01
 _DELETE = int(Kind.DELETE)
 _NIL = Raw(b"\xc0")
 
 
 class Subscriber(Protocol):
     """One connection, as the feed sees it."""
+
+    @property
+    def paused(self) -> bool:
+        """It does not take what it was sent: until `Feed.resume`, its subscriptions are served as if they had no credit."""
+        ...
 
     def reply(self, message: object) -> None: ...
 
@@ -80,6 +96,11 @@ class Subscription:
         """It waits for the reading task, which holds it at most once."""
         self.told = State.BEHIND
         """What the subscriber was told last by a marker."""
+
+    @property
+    def is_served(self) -> bool:
+        """Whether anything may be sent to it now."""
+        return self.credit_bytes > 0 and not self.subscriber.paused
 
     def follows(self, event: Event) -> bool:
         return event.branch == self.branch and self.pattern.matches(event.document)
@@ -154,6 +175,11 @@ class Feed:
             self._end(subscription)
             subscriber.reply(Ended(number, "", "", {}))
 
+    def resume(self, subscriber: Subscriber) -> None:
+        """The connection takes what it is sent again."""
+        for subscription in self._by_subscriber.get(subscriber, {}).values():
+            self._go_on(subscription)
+
     def forget(self, subscriber: Subscriber) -> None:
         """The connection is gone."""
         for subscription in list(self._by_subscriber.get(subscriber, {}).values()):
@@ -184,7 +210,7 @@ class Feed:
             while self._reading:
                 subscription = self._reading.popleft()
                 subscription.queued = False
-                if subscription.state is State.BEHIND and subscription.credit_bytes > 0:
+                if subscription.state is State.BEHIND and subscription.is_served:
                     await self._read_on(subscription)
 
     def statistics(self) -> dict[str, int]:
@@ -220,7 +246,7 @@ class Feed:
     def _is_live(self, subscription: Subscription, position: int) -> bool:
         if subscription.state is not State.LIVE:
             return False
-        if subscription.credit_bytes > 0:
+        if subscription.is_served:
             return True
         subscription.state = State.BEHIND
         subscription.next = position
@@ -231,7 +257,7 @@ class Feed:
 
     def _go_on(self, subscription: Subscription) -> None:
         """It may read on, or is live if there is nothing to read."""
-        if subscription.state is not State.BEHIND or subscription.credit_bytes <= 0:
+        if subscription.state is not State.BEHIND or not subscription.is_served:
             return
         if subscription.next == self._tail.end:
             self._caught_up(subscription)
@@ -251,18 +277,21 @@ class Feed:
         try:
             rows = await self._reader.rows(subscription.next, rows_max=_ROWS_TOGETHER, bytes_max=_BYTES_TOGETHER)
             for row in rows:
-                if subscription.credit_bytes <= 0 or subscription.state is State.ENDED:
+                if not subscription.is_served or subscription.state is State.ENDED:
                     break
                 if subscription.follows(row.event):
                     await self._send(subscription, row)
                 subscription.next = row.position + 1
+        except (Overload, CommitFailed):
+            # A value was asked for behind others, who failed or are too many. It is as durable as before: once more, later.
+            await anyio.sleep(_AGAIN_SECONDS)
         except PalimpsestError as error:
             if subscription.state is not State.ENDED:
                 self._end(subscription)
                 subscription.subscriber.reply(Ended(subscription.number, *error.to_wire()))
             return
         if subscription.state is State.BEHIND:
-            if subscription.credit_bytes <= 0:
+            if not subscription.is_served:
                 self._mark(subscription)
             self._go_on(subscription)
 
@@ -271,6 +300,14 @@ class Feed:
         if subscription.values and row.event.kind != _DELETE:
             value = await self._value(row.event)
         message = address(encode_change(_change(row.position, row.event, value)), (subscription.number,))
+        maximum = self._limits.frame_bytes_max - _FRAME_OVERHEAD_BYTES
+        if len(message) > maximum:
+            raise LimitExceeded(
+                f"version {row.event.version} of {row.event.document!r} and its value are {len(message)} bytes together",
+                limit="frame_bytes_max",
+                maximum=self._limits.frame_bytes_max,
+                actual=len(message),
+            )
         subscription.credit_bytes -= len(message)
         if subscription.state is not State.ENDED:
             subscription.subscriber.push(message)

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 
 from palimpsest.actors.committer import Asker, Committer, Entry
-from palimpsest.actors.document import Command, DocumentActor, Write, identity_of
+from palimpsest.actors.document import Command, DocumentActor, Write, check_key, identity_of
 from palimpsest.actors.tail import Tail
 from palimpsest.actors.transaction import SILENT, Transaction, TransactionAnswer
 from palimpsest.errors import (
@@ -185,6 +185,7 @@ class Registry:
         parts = message.parts
         if not parts:
             raise InvalidRequest("a transaction without parts", reason="no parts")
+        check_key(message.key)
         maximum = self.limits.transaction_documents_max
         if len(parts) > maximum:
             raise LimitExceeded(

@@ -67,8 +67,8 @@ class Session(asyncio.Protocol):
         """Something in `_out` is encoded already."""
         self._out_bytes = 0
         """Of what is large in `_out`: values, histories and changes."""
-        self._paused = False
-        """The peer does not read: nothing more is encoded for it."""
+        self.paused = False
+        """The peer does not take what it was sent: nothing more is encoded for it."""
         self._held = False
         """Nothing is read from it until it has taken what waits."""
         self._farewell: PalimpsestError | None = None
@@ -113,11 +113,11 @@ class Session(asyncio.Protocol):
             routes[type(message)](message, self, now)
 
     def pause_writing(self) -> None:
-        self._paused = self._held = True
+        self.paused = self._held = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        self._paused = False
+        self.paused = False
         self.heard = self._server.clock.monotonic()
         self._server.flush_soon(self)  # not now: the transport, which calls this, must not be closed meanwhile
 
@@ -165,14 +165,15 @@ class Session(asyncio.Protocol):
         if self._over:
             self._out.clear()
             return
-        while self._out and not self._paused:
+        while self._out and not self.paused:
             self._transport.write(self._encode(self._take()))
-        if self._paused:
+        if self.paused:
             return
         if self._farewell is not None:
             self._part(self._farewell)
         elif self._held:
             self._held = False
+            self._server.partition.feed.resume(self)
             self._transport.resume_reading()
 
     def _take(self) -> list[Any]:
@@ -263,7 +264,7 @@ class Session(asyncio.Protocol):
         bound = limits.peer_silence_seconds if self.client else limits.hello_seconds
         if now - self.heard <= bound:
             return
-        if self._over or self._paused:
+        if self._over or self.paused:
             self.abort()  # it reads nothing: a goodbye would wait behind the rest
         else:
             self.close(RequestTimeout(f"nothing came for {bound:g} seconds", seconds=bound))

@@ -33,6 +33,7 @@ class Peer:
         self.house = house
         self.client = client
         self.told: list[Any] = []
+        self.paused = False
         self._next = 0
 
     def committed(self, id: int, version: int, at: int) -> None:

@@ -131,7 +131,9 @@ def test_a_mark_takes_back_whatever_was_decided_since() -> None:
 
 def test_a_snapshot_and_what_follows_it_make_the_same_stream() -> None:
     made = stream({"n": 0})
-    events = [made.decide_update(Update(id, "a", raw([[3, ["n"], 1]]), meta=Meta(f"v{id}")), "c", id) for id in range(2, 8)]
+    events = [
+        made.decide_update(Update(id, "a", raw([[3, ["n"], 1]]), meta=Meta(f"v{id}")), "c", id) for id in range(2, 8)
+    ]
     head = Head("a", "main", 7, 7, 1, made.at)
     rows = [Row(event.version, event) for event in events[2:]]
     loaded = Stream("a", "main", Limits())

@@ -122,7 +122,11 @@ async def test_one_of_cold_documents_waits_for_all_of_them_and_keeps_the_order(o
         async with house.running():
             peer = house.peer()
             parts = (m.Part(1, "a", append(1)), m.Part(1, "b", append(1)))
-            ids = [peer.send(m.Update, "b", append(0)), peer.send(m.Transact, parts), peer.send(m.Update, "a", append(2))]
+            ids = [
+                peer.send(m.Update, "b", append(0)),
+                peer.send(m.Transact, parts),
+                peer.send(m.Update, "a", append(2)),
+            ]
             assert [getattr(await peer.answer(id), "version", None) for id in ids] == [2, None, 3]
             assert plain((await peer.get("b")).value) == {"n": [0, 1]}
 

@@ -242,7 +242,7 @@ async def test_a_server_is_a_dict_that_remembers(tmp_path: Path, place: Any) -> 
                 )
                 async with server, server.connect(page_items=7) as client:
                     player.client = client
-                    await player.play(200)
+                    await player.play(130)
         if place != "memory":
             await _check_store(path)
     except BaseException:

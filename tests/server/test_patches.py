@@ -46,18 +46,20 @@ async def _run(client: pal.Client, name: str, case: dict[str, Any], delta: pal.D
 
 
 async def test_json_patch() -> None:
+    refused: list[tuple[str, str, str]] = []
     async with _connected() as client:
         for number, case in enumerate(JSON_PATCH):
             try:
                 delta = pal.Delta.from_json_patch(case["patch"])
             except PalimpsestError as error:  # refused before it is sent
-                assert error.code == case.get("error"), case["comment"]
+                refused.append((case["comment"], error.code, case.get("error")))
                 continue
             try:
                 await _run(client, f"case/{number}", case, delta)
             except BaseException:
                 print(case["comment"])
                 raise
+    assert [found for found in refused if found[1] != found[2]] == []
 
 
 async def test_merge_patch() -> None:

@@ -168,11 +168,15 @@ async def test_a_directory_that_is_not_there_is_an_error_of_ours(tmp_path: Path)
 
 async def test_a_body_that_raises_is_what_comes_out_and_the_store_is_closed(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with pal.Server(tmp_path / "state.db") as server, server.connect() as client:
-            await client.create("a", 1)
-            raise ZeroDivisionError
+        await _fail_inside(tmp_path / "state.db")
     async with pal.Server(tmp_path / "state.db") as server, server.connect() as client:
         assert (await client.get("a")).value == 1
+
+
+async def _fail_inside(path: Path) -> None:
+    async with pal.Server(path) as server, server.connect() as client:
+        await client.create("a", 1)
+        raise ZeroDivisionError
 
 
 async def test_a_body_that_is_cancelled_closes_the_store_too(tmp_path: Path) -> None:
@@ -211,15 +215,14 @@ async def _release_when_closing(server: HeldServer) -> None:
 
 async def test_what_was_accepted_is_answered_and_then_goodbye_is_said(new_peer: Any) -> None:
     peer = new_peer()
-    async with anyio.create_task_group() as outer:
-        async with HeldServer.memory() as server:
-            await peer.connect(server)
-            await peer.hello()
-            await peer.ask(m.Create, "a", raw({"n": 0}), answer=m.Committed)
-            server.held.hold()
-            await peer.send(m.Update(2, "a", INCREMENT), m.Get(3, "a"), m.History(4, "a"), m.Create(5, "b", raw(1)))
-            await _until(lambda: len(server.partition.committer.undecided()) == 2)
-            outer.start_soon(_send_too_late, server, peer)
+    async with anyio.create_task_group() as outer, HeldServer.memory() as server:
+        await peer.connect(server)
+        await peer.hello()
+        await peer.ask(m.Create, "a", raw({"n": 0}), answer=m.Committed)
+        server.held.hold()
+        await peer.send(m.Update(2, "a", INCREMENT), m.Get(3, "a"), m.History(4, "a"), m.Create(5, "b", raw(1)))
+        await _until(lambda: len(server.partition.committer.undecided()) == 2)
+        outer.start_soon(_send_too_late, server, peer)
     assert isinstance(await peer.end(), ServerClosing)
     answers = {message.id: message for message in peer.told}
     assert answers[2].version == 2
@@ -299,7 +302,7 @@ async def test_a_peer_that_does_not_read_does_not_hold_a_shutdown_up(new_peer: A
         await deaf.hello()
         await deaf.ask(m.Create, "a", raw("x" * 1_000_000), answer=m.Committed)
         await deaf.send(*[m.Get(id, "a") for id in range(20)])
-        await _until(lambda: server._by_client["raw"]._paused)
+        await _until(lambda: server._by_client["raw"].paused)
         started = anyio.current_time()
     assert 0.2 < anyio.current_time() - started < 2
 
@@ -307,15 +310,14 @@ async def test_a_peer_that_does_not_read_does_not_hold_a_shutdown_up(new_peer: A
 async def test_a_slow_peer_gets_everything_that_was_accepted_and_the_goodbye(new_peer: Any) -> None:
     limits = Limits(connection_out_bytes_max=100_000)
     slow = new_peer()
-    async with anyio.create_task_group() as outer:
-        async with pal.Server.memory(limits=limits) as server:
-            await slow.connect(server, receive_buffer_bytes=4_096)
-            await slow.hello()
-            await slow.ask(m.Create, "a", raw("x" * 1_000_000), answer=m.Committed)
-            await slow.send(*[m.Get(id, "a") for id in range(20)])
-            await _until(lambda: server._by_client["raw"]._paused)
-            ended: list[Any] = []
-            outer.start_soon(_read_to_the_end, slow, ended)
+    async with anyio.create_task_group() as outer, pal.Server.memory(limits=limits) as server:
+        await slow.connect(server, receive_buffer_bytes=4_096)
+        await slow.hello()
+        await slow.ask(m.Create, "a", raw("x" * 1_000_000), answer=m.Committed)
+        await slow.send(*[m.Get(id, "a") for id in range(20)])
+        await _until(lambda: server._by_client["raw"].paused)
+        ended: list[Any] = []
+        outer.start_soon(_read_to_the_end, slow, ended)
     assert isinstance(ended[0], ServerClosing)
     assert [answer.id for answer in slow.told] == list(range(20))
 
@@ -341,19 +343,23 @@ async def test_a_client_of_a_server_that_is_gone_hears_so_when_it_gives_up() -> 
 
 
 async def test_where_durability_is_unknown_everyone_hears_and_the_server_stops(raw_peer: Any) -> None:
-    server = HeldServer.memory()
     with pytest.raises(DurabilityUnknown):
-        async with server, raw_peer(server) as peer, raw_peer(server, "other") as other:
-            await peer.ask(m.Create, "a", raw({"n": 0}), answer=m.Committed)
-            server.held.fail(DurabilityUnknown("fsync failed", reason="fsync"))
-            await peer.send(m.Update(9, "a", INCREMENT))
-            assert isinstance(await peer.end(), DurabilityUnknown)
-            assert [(answer.id, answer.code) for answer in peer.told] == [(9, "durability_unknown")]
-            assert isinstance(await other.end(), DurabilityUnknown)
-            with anyio.fail_after(5):
-                await server.wait()
-            async with raw_peer(server, "late", greet=False) as late:
-                assert isinstance(await late.end(), ServerClosing)
+        await _fail_to_sync(raw_peer)
+
+
+async def _fail_to_sync(raw_peer: Any) -> None:
+    server = HeldServer.memory()
+    async with server, raw_peer(server) as peer, raw_peer(server, "other") as other:
+        await peer.ask(m.Create, "a", raw({"n": 0}), answer=m.Committed)
+        server.held.fail(DurabilityUnknown("fsync failed", reason="fsync"))
+        await peer.send(m.Update(9, "a", INCREMENT))
+        assert isinstance(await peer.end(), DurabilityUnknown)
+        assert [(answer.id, answer.code) for answer in peer.told] == [(9, "durability_unknown")]
+        assert isinstance(await other.end(), DurabilityUnknown)
+        with anyio.fail_after(5):
+            await server.wait()
+        async with raw_peer(server, "late", greet=False) as late:
+            assert isinstance(await late.end(), ServerClosing)
 
 
 async def test_a_failed_commit_is_told_and_writes_go_on() -> None:
