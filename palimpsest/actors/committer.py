@@ -75,6 +75,8 @@ class Committer:
         self._gathering: list[Entry] = []
         self._gathered_bytes = 0
         self._committing: list[Entry] = []
+        self._durable: tuple[Batch, list[Entry]] | None = None
+        """Durable, and `on_durable` has not been called yet."""
         self._work = asyncio.Event()
         self._still = asyncio.Event()
         self._still.set()
@@ -83,7 +85,7 @@ class Committer:
         """entry joins the gathering batch. size: bytes of its delta. Not to be called while `blocked`, but for the rest
         of one transaction."""
         gathering = self._gathering
-        if not gathering and not self._committing:
+        if not gathering and self._still.is_set():
             self._work.set()
             self._still.clear()
         gathering.append(entry)
@@ -92,7 +94,8 @@ class Committer:
             self.blocked = True
 
     def undecided(self) -> list[Entry]:
-        """What is not durable yet, in order."""
+        """What is not durable yet, in order. What is, has been handed over before this returns."""
+        self._hand_over()
         return self._committing + self._gathering
 
     async def quiet(self) -> None:
@@ -106,6 +109,8 @@ class Committer:
             self._work.clear()
             while self._gathering:
                 await self._commit()
+                if not self._gathering:
+                    self._hand_over()  # which may bring something new
             self._still.set()
 
     async def _commit(self) -> None:
@@ -117,22 +122,34 @@ class Committer:
         batch = Batch(position, count, chain_digest(self._digest, position, count, body), body)
         if self.blocked:
             self.blocked = False
+            self._hand_over()
             self._on_room()
+        elif self._durable is not None:
+            # The disk first: what is durable is handed over while the next batch is on its way there.
+            asyncio.get_running_loop().call_soon(self._hand_over)
         try:
             await self._journal.append(batch)
         except StorageError as error:
+            self._hand_over()
             self._fail(error)
             return
+        self._hand_over()
         self.next = position + count
         self._digest = batch.digest
         self.batches += 1
         self.events += count
         self.bytes += len(body)
         self._committing = []
-        self._on_durable(batch, entries)
+        self._durable = (batch, entries)
+
+    def _hand_over(self) -> None:
+        """Tells of the batch that is durable, if that has not been done."""
+        if self._durable is not None:
+            (batch, entries), self._durable = self._durable, None
+            self._on_durable(batch, entries)
 
     def _fail(self, error: StorageError) -> None:
-        failed = self.undecided()
+        failed = self._committing + self._gathering
         self._committing, self._gathering, self._gathered_bytes = [], [], 0
         self._on_failed(failed, error)
         if not isinstance(error, CommitFailed):
