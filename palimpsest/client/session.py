@@ -53,6 +53,10 @@ _Pending = tuple["asyncio.Future[Any]", Any, float]
 """The caller's future, the request, and the loop's time at which it is given up."""
 
 
+_FLUSH_REQUESTS = 64
+"""So many are not kept for the end of the turn: the server works on them while the callers behind them are still at it."""
+
+
 class Follower(Protocol):
     """A subscription, as the session sees it."""
 
@@ -160,6 +164,8 @@ class Session:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._pending[message.id] = (future, message, self._deadline)
         self._outgoing.append(message)
+        if len(self._outgoing) >= _FLUSH_REQUESTS:
+            self._send_outgoing()
         if len(self._pending) >= self.settings.in_flight_requests_max:
             self.blocked = True
         return future
@@ -197,6 +203,9 @@ class Session:
 
     def _flush(self) -> None:
         self._flushing = False
+        self._send_outgoing()
+
+    def _send_outgoing(self) -> None:
         link = self._link
         if link is None or not link.writable or not self._outgoing:
             return

@@ -6,9 +6,12 @@ import argparse
 import asyncio
 import os
 import sys
+import time
+from collections.abc import Sequence
 
-from palimpsest.actors.archiver import STEP_BYTES, Archiver, is_large
+from palimpsest.actors.archiver import STEP_BYTES, Archiver, is_large, pause_seconds
 from palimpsest.errors import PalimpsestError
+from palimpsest.storage.events import Batch
 from palimpsest.storage.sqlite_archive import SqliteArchive
 from palimpsest.storage.sqlite_journal import SqliteJournal
 
@@ -26,12 +29,23 @@ async def _archive(path: str, snapshot_versions: int) -> None:
         while await lines.readline():
             behind = True
             while behind and (batches := await journal.read(position, bytes_max=STEP_BYTES)):
+                started = time.monotonic()
                 position = await archiver.write(batches)
                 os.write(sys.stdout.fileno(), f"archived {position}\n".encode())
                 behind = is_large(batches)
+                if behind:
+                    await asyncio.sleep(pause_seconds(time.monotonic() - started, await _lag_bytes(journal, batches)))
     finally:
         await archive.close()
         await journal.close()
+
+
+async def _lag_bytes(journal: SqliteJournal, batches: Sequence[Batch]) -> int:
+    """What the journal has behind batches, going by their size."""
+    last = batches[-1]
+    events = sum(batch.count for batch in batches)
+    lag = (await journal.end()).next - last.position - last.count
+    return lag * sum(len(batch.body) for batch in batches) // events
 
 
 async def _standard_input() -> asyncio.StreamReader:
