@@ -53,8 +53,9 @@ _Pending = tuple["asyncio.Future[Any]", Any, float]
 """The caller's future, the request, and the loop's time at which it is given up."""
 
 
-_FLUSH_REQUESTS = 64
-"""So many are not kept for the end of the turn: the server works on them while the callers behind them are still at it."""
+_FLUSH_READS, _FLUSH_WRITES = 32, 64
+"""So many are not kept for the end of the turn: the server works on them while the callers behind them are still at it. Reads
+are answered at once; writes cost a commit, and larger ones are better."""
 
 
 class Follower(Protocol):
@@ -164,7 +165,8 @@ class Session:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._pending[message.id] = (future, message, self._deadline)
         self._outgoing.append(message)
-        if len(self._outgoing) >= _FLUSH_REQUESTS:
+        waiting = len(self._outgoing)
+        if waiting >= _FLUSH_READS and (waiting >= _FLUSH_WRITES or type(message) is m.Get):
             self._send_outgoing()
         if len(self._pending) >= self.settings.in_flight_requests_max:
             self.blocked = True
