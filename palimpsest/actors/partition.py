@@ -116,6 +116,9 @@ class Partition:
         self._archive_pause_seconds = archive_pause_seconds
         self._trim_keep_bytes = trim_keep_bytes
         """How much of what is archived stays in the journal, roughly: trimming costs the commits less the later it is."""
+        self._tail_watch_bytes = limits.tail_bytes_max // 4
+        self._lags = False
+        """The log has been told that the archiver is behind."""
         self._to_archive = anyio.Event()
         self._archived = anyio.Event()
         self._jobs: deque[Job] = deque()
@@ -327,7 +330,7 @@ class Partition:
         self.feed.on_durable(batch, entries)
         if self.on_flush is not None:
             self.on_flush()
-        if self.tail.bytes > self.limits.tail_bytes_max:
+        if self.tail.bytes > self._tail_watch_bytes:
             self._check_tail()
         if self._archiver is not None:
             self._to_archive.set()
@@ -336,6 +339,7 @@ class Partition:
 
     def _check_tail(self) -> None:
         """Writes are refused while the archiver is too far behind: memory has an end."""
+        self._tell_lag()
         maximum = self.limits.tail_bytes_max
         if self.registry.refusal is not None and not isinstance(self.registry.refusal, Overloaded):
             return  # nothing is written any more, whatever the archiver does
@@ -347,6 +351,16 @@ class Partition:
             )
         elif self.registry.refusal is not None and self.tail.bytes < maximum * 3 // 4:
             self.registry.refusal = None
+
+    def _tell_lag(self) -> None:
+        """One line in the log when the archiver has fallen behind, and one when it has caught up."""
+        tail = self.tail
+        if not self._lags and tail.bytes > self._tail_watch_bytes:
+            self._lags = True
+            log.warning("archiver_behind", tail_events=tail.end - tail.start, tail_bytes=tail.bytes)
+        elif self._lags and tail.bytes < self._tail_watch_bytes // 2:
+            self._lags = False
+            log.info("archiver_caught_up", tail_events=tail.end - tail.start)
 
     def _on_failed(self, entries: list[Entry], error: PalimpsestError) -> None:
         log.error("commit_failed", events=len(entries), error=str(error))
@@ -386,15 +400,18 @@ class Partition:
                 else:
                     await anyio.sleep(self._archive_pause_seconds)
 
+    async def trim_once(self) -> None:
+        """Forgets what is archived of the journal, some way behind, in steps that leave room for commits."""
+        while await self.journal.trim(self._trim_end(), batches_max=(step := self._trim_step())) == step:
+            await anyio.sleep(_TRIM_STEP_PAUSE_SECONDS)
+
     async def _trim(self) -> None:
-        """Forgets what is archived of the journal, in small steps, some way behind."""
         while True:
             await self._archived.wait()
             self._archived = anyio.Event()
             await anyio.sleep(_TRIM_PAUSE_SECONDS)
             try:
-                while await self.journal.trim(self._trim_end(), batches_max=(step := self._trim_step())) == step:
-                    await anyio.sleep(_TRIM_STEP_PAUSE_SECONDS)
+                await self.trim_once()
             except CommitFailed as error:
                 log.warning("trimming_failed", reason=error.reason)
 

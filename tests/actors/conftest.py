@@ -99,7 +99,7 @@ class House:
         return Peer(self, client)
 
     @asynccontextmanager
-    async def running(self, *, inline_archiver: bool = True) -> AsyncIterator[None]:
+    async def running(self, *, inline_archiver: bool = True, trim_keep_bytes: int = 1 << 30) -> AsyncIterator[None]:
         """The partition works inside of this block; leaving it is like a kill: nobody is told anything."""
         end: JournalEnd = await self.journal.end() if self._opened else await self.journal.open()
         if not self._opened:
@@ -113,6 +113,7 @@ class House:
             inline_archiver=inline_archiver,
             snapshot_versions=self.snapshot_versions,
             archive_pause_seconds=0,
+            trim_keep_bytes=trim_keep_bytes,
         )
         self.partition.on_fatal = self.fatal.append
         async with anyio.create_task_group() as tasks:

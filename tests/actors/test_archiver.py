@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from palimpsest.actors.archiver import Archiver
+from palimpsest.actors.archiver import STEP_BYTES, Archiver, is_large, pause_seconds
 from palimpsest.actors.stream import Stream
 from palimpsest.errors import CommitFailed, PalimpsestError
 from palimpsest.limits import Limits
@@ -182,3 +182,19 @@ async def test_the_same_batches_give_the_same_archive_however_they_are_cut(comma
     one_by_one = await archive_of(*[[batch] for batch in batches], snapshot_versions=3)
     restarted = await archive_of(*[[batch] for batch in batches], snapshot_versions=3, restart=True)
     assert contents(whole) == contents(one_by_one) == contents(restarted)
+
+
+def test_the_archiver_rests_less_the_further_it_lags() -> None:
+    lags = [0, 1 << 20, 1 << 25, 1 << 26, 1 << 27, 1 << 30]
+    rests = [pause_seconds(0.05, lag) for lag in lags]
+    assert rests == sorted(rests, reverse=True)
+    assert rests[0] == pytest.approx(0.2)
+    assert rests[-2:] == [0, 0]
+
+
+def test_a_step_hints_at_more_once_it_is_half_as_large_as_a_step_may_be() -> None:
+    half = Batch(1, 1, GENESIS, bytes(STEP_BYTES // 2))
+    less = Batch(1, 1, GENESIS, bytes(STEP_BYTES // 2 - 1))
+    assert is_large([half])
+    assert not is_large([less])
+    assert is_large([less, less])
