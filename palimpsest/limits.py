@@ -23,6 +23,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     meta_bytes_max: int = 65_536
     """Of a version's author, description and tags together, as characters."""
     meta_tags_max: int = 100
+    request_id_characters_max: int = 256
+    """Of a request id of the caller's own, which is kept with its version."""
     mailbox_items_max: int = 8_192
     """Commands of one document branch that are not answered yet."""
     batch_events_max: int = 16_384

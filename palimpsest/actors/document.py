@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from palimpsest.actors.committer import Asker
 from palimpsest.actors.stream import Stream
 from palimpsest.errors import DocumentNotFound, LimitExceeded, Overloaded, PalimpsestError, VersionNotFound
+from palimpsest.limits import Limits
 from palimpsest.protocol.messages import Committed, Create, Delete, Get, History, Update
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Event
@@ -199,7 +200,7 @@ class DocumentActor(Stream):
     # --- repeats -------------------------------------------------------------------------------------------------
 
     def _maybe_repeat(self, message: Write, asker: Asker, now: int) -> None:
-        check_key(message.key)
+        check_key(message.key, self.limits)
         found = self.recall(identity_of(message, asker))
         if found is not None:
             self.answer_repeat(message.id, asker, found)
@@ -314,16 +315,14 @@ def _id_of(answer: Any) -> int:
     return answer.message.id if type(answer) is _Lookup else answer.id
 
 
-KEY_CHARACTERS_MAX = 256
-
-
-def check_key(key: str | None) -> None:
+def check_key(key: str | None, limits: Limits) -> None:
     """A request id of the caller's own is kept with its event and in indexes. Raises LimitExceeded."""
-    if key is not None and len(key) > KEY_CHARACTERS_MAX:
+    maximum = limits.request_id_characters_max
+    if key is not None and len(key) > maximum:
         raise LimitExceeded(
-            f"a request id of {len(key)} characters; it may have {KEY_CHARACTERS_MAX}",
+            f"a request id of {len(key)} characters; it may have {maximum}",
             limit="request_id_characters_max",
-            maximum=KEY_CHARACTERS_MAX,
+            maximum=maximum,
             actual=len(key),
         )
 

@@ -185,7 +185,7 @@ class Registry:
         parts = message.parts
         if not parts:
             raise InvalidRequest("a transaction without parts", reason="no parts")
-        check_key(message.key)
+        check_key(message.key, self.limits)
         maximum = self.limits.transaction_documents_max
         if len(parts) > maximum:
             raise LimitExceeded(

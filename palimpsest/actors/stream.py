@@ -26,7 +26,6 @@ from palimpsest.storage.contracts import Row, Stretch
 from palimpsest.storage.events import NO_DELTA, Event
 from palimpsest.words import Kind, Meta
 
-NIL = Raw(b"\xc0")
 _CREATE, _UPDATE, _DELETE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE)
 
 _OP_OVERHEAD_BYTES = 16

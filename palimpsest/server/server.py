@@ -14,7 +14,15 @@ import anyio.abc
 
 from palimpsest.actors.partition import Partition
 from palimpsest.clock import Clock, SystemClock
-from palimpsest.errors import Conflict, PalimpsestError, ServerClosing, StoreCorrupt, StoreLocked, TooManyConnections
+from palimpsest.errors import (
+    Conflict,
+    InvalidRequest,
+    PalimpsestError,
+    ServerClosing,
+    StoreCorrupt,
+    StoreLocked,
+    TooManyConnections,
+)
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
 from palimpsest.protocol.framing import join_frames
@@ -73,6 +81,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop
         self._tasks: anyio.abc.TaskGroup
         self._exits = AsyncExitStack()
+        self._entered = False
         self._closing = False
         self._stop = asyncio.Event()
         self._fatal: BaseException | None = None
@@ -104,6 +113,9 @@ class Server:
     # --- coming and going ----------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
+        if self._entered:
+            raise InvalidRequest("a Server is entered once; make another one on the same path", reason="entered twice")
+        self._entered = True
         self._loop = asyncio.get_running_loop()
         async with AsyncExitStack() as exits:
             journal, archive = self._stores()

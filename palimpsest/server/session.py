@@ -43,6 +43,7 @@ _CLIENT_LIMITS = (
     "name_bytes_max",
     "meta_bytes_max",
     "meta_tags_max",
+    "request_id_characters_max",
     "transaction_documents_max",
     "page_items_max",
     "subscription_bytes_max",

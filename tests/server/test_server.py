@@ -427,3 +427,11 @@ def test_signals_stop_a_served_store_gracefully(tmp_path: Path) -> None:
             os.kill(process.pid, signal.SIGTERM)
             _, log = process.communicate(timeout=20)
         assert process.returncode == 0, log
+
+
+async def test_a_server_is_entered_once() -> None:
+    server = pal.Server.memory()
+    async with server:
+        pass
+    with pytest.raises(pal.errors.InvalidRequest, match="once"):
+        await server.__aenter__()
