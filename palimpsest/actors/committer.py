@@ -77,6 +77,7 @@ class Committer:
         self._committing: list[Entry] = []
         self._durable: tuple[Batch, list[Entry]] | None = None
         """Durable, and `on_durable` has not been called yet."""
+        self._bug: Exception | None = None
         self._work = asyncio.Event()
         self._still = asyncio.Event()
         self._still.set()
@@ -126,7 +127,7 @@ class Committer:
             self._on_room()
         elif self._durable is not None:
             # The disk first: what is durable is handed over while the next batch is on its way there.
-            asyncio.get_running_loop().call_soon(self._hand_over)
+            asyncio.get_running_loop().call_soon(self._hand_over_meanwhile)
         try:
             await self._journal.append(batch)
         except StorageError as error:
@@ -141,6 +142,15 @@ class Committer:
         self.bytes += len(body)
         self._committing = []
         self._durable = (batch, entries)
+        if self._bug is not None:
+            raise self._bug
+
+    def _hand_over_meanwhile(self) -> None:
+        """A bug in who is told must end `run`, also where it does not happen inside of it."""
+        try:
+            self._hand_over()
+        except Exception as error:
+            self._bug = error
 
     def _hand_over(self) -> None:
         """Tells of the batch that is durable, if that has not been done."""

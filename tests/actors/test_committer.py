@@ -164,3 +164,37 @@ async def test_after_the_end_no_write_is_taken_whatever_is_archived(open_house: 
         house.partition.archived(2)
         with pytest.raises(ServerClosing):
             await peer.ask(m.Update, "a", update)
+
+
+async def test_what_is_durable_is_told_while_the_next_batch_is_written() -> None:
+    async with Office() as office:
+        office.journal.hold()
+        office.add(1)
+        await _ticks()
+        office.add(2)
+        office.journal.release()
+        while office.journal.appends < 2:
+            await asyncio.sleep(0)
+        office.journal.hold()
+        await _ticks()
+        assert office.said[0] == ("durable", 1, [1])
+        office.journal.release()
+        await office.committer.quiet()
+        assert office.said == [("durable", 1, [1]), ("durable", 2, [2])]
+
+
+@pytest.mark.parametrize("behind", [False, True])
+async def test_a_bug_in_who_is_told_ends_the_run(behind: bool) -> None:
+    class Broken(Office):
+        def _durable(self, batch: Batch, entries: list[Any]) -> None:
+            raise ZeroDivisionError("a bug")
+
+    async with Broken() as office:
+        office.journal.hold()
+        office.add(1)
+        await _ticks()
+        if behind:  # the next batch is on its way when the first is told of
+            office.add(2)
+        office.journal.release()
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(asyncio.shield(office.task), 10)
