@@ -95,6 +95,7 @@ class DocumentActor(Stream):
         if message.repeat or message.key is not None:  # type: ignore[union-attr]
             self._maybe_repeat(message, asker, now)  # type: ignore[arg-type]
             return
+        # As `decide`, which is not called here: this is the one way that has to be short.
         event = decide(self, message, asker.client, now)
         self.pending += 1
         registry.committer.add((self, asker, message.id, event), self.delta_bytes)
@@ -120,7 +121,7 @@ class DocumentActor(Stream):
             rest.popleft()
             self.pending -= 1
             self.inbox = None
-            self.registry.hand_over(self, message, asker, now)
+            self.registry.guard(self, self.receive, message, asker, now)
             if self.inbox is not None:  # it has to wait again, with the same command or for another reason
                 self.inbox.extend(rest)
                 return
@@ -236,10 +237,12 @@ class DocumentActor(Stream):
     def recall(self, identity: Identity) -> tuple[int, int] | None:
         """(version, at) of what the request made, as far as memory reaches."""
         if self.seen is None:
+            # First what is undecided: asking for it moves what is durable, and was not told of yet, into the tail.
+            undecided = self.registry.committer.undecided()
             self.seen = {}
             for position in self.tail_positions():
                 self._remember(self.registry.tail.row(position).event)
-            for owner, _, _, event in self.registry.committer.undecided():
+            for owner, _, _, event in undecided:
                 if owner is self:
                     self._remember(event)
         return self.seen.get(identity)

@@ -126,10 +126,6 @@ class Registry:
         for actor in free:
             actor.drain()
 
-    def hand_over(self, actor: DocumentActor, message: Command, asker: Asker, now: int) -> None:
-        """A command that waited in the inbox meets its actor at last. Raises nothing."""
-        self.guard(actor, actor.receive, message, asker, now)
-
     def guard(
         self,
         actor: DocumentActor,
@@ -138,6 +134,7 @@ class Registry:
         asker: Asker,
         now: int,
     ) -> None:
+        """A step of actor's with a command that waited in its inbox. Raises nothing; the asker hears."""
         try:
             step(message, asker, now)
         except PalimpsestError as error:

@@ -319,6 +319,29 @@ async def test_a_repeat_that_meets_its_original_in_the_same_batch_shares_its_fat
         assert plain((await peer.get("a")).value) == {"n": 1}
 
 
+async def test_a_repeat_is_known_in_the_moment_between_durable_and_told(open_house: Any) -> None:
+    async with open_house() as house, house.running(inline_archiver=False):
+        peer, again = house.peer(), house.peer()
+        await peer.create("a", {"n": 0})
+        append = house.journal.append
+
+        async def append_and_repeat(batch: Any) -> None:
+            if batch.position == 3:  # the batch before it is durable, and nobody has been told yet
+                again.send(m.Update, "a", raw([[3, ["n"], 1]]), id=50, repeat=True)
+            await append(batch)
+
+        house.journal.append = append_and_repeat
+        house.journal.hold()
+        peer.send(m.Update, "a", raw([[3, ["n"], 1]]), id=50)
+        await _ticks()
+        other = peer.send(*_update())
+        house.journal.release()
+        answer = await again.answer(50)
+        assert (answer.version, answer.repeat) == (2, True)
+        assert (await peer.answer(other)).version == 3
+        assert plain((await peer.get("a")).value)["n"] == 1
+
+
 async def test_a_key_of_the_callers_own_is_always_looked_up(open_house: Any) -> None:
     async with open_house() as house, house.running():
         peer, other = house.peer(), house.peer("other")
