@@ -117,6 +117,8 @@ class Partition:
         self._trim_keep_bytes = trim_keep_bytes
         """How much of what is archived stays in the journal, roughly: trimming costs the commits less the later it is."""
         self._tail_watch_bytes = limits.tail_bytes_max // 4
+        self._reported = 0
+        """How far the archiver has come, by its own word."""
         self._lags = False
         """The log has been told that the archiver is behind."""
         self._to_archive = anyio.Event()
@@ -181,6 +183,8 @@ class Partition:
 
     def archived(self, position: int) -> None:
         """Everything before position is durably archived."""
+        self._reported = max(self._reported, position)
+        position = min(position, self.tail.end)  # an archiver elsewhere may be ahead of what was told of here
         if position <= self.tail.start:
             return
         self.registry.on_archived(position)
@@ -328,6 +332,8 @@ class Partition:
         self.tail.append(batch)
         self.registry.on_durable(batch, entries)
         self.feed.on_durable(batch, entries)
+        if self._reported > self.tail.start:
+            self.archived(self._reported)
         if self.on_flush is not None:
             self.on_flush()
         if self.tail.bytes > self._tail_watch_bytes:

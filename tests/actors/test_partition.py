@@ -436,6 +436,16 @@ async def test_the_journal_is_trimmed_behind_the_archive_and_nothing_is_lost(ope
             )
 
 
+async def test_an_archiver_ahead_of_what_was_told_is_believed_when_it_is_told(open_house: Any) -> None:
+    async with open_house() as house, house.running(inline_archiver=False):
+        peer, tail = house.peer(), house.partition.tail
+        await peer.create("a", {"x": 0})
+        house.partition.archived(3)
+        assert (tail.start, tail.end) == (2, 2)
+        await peer.set("a", ["x"], 1)
+        assert (tail.start, tail.end, tail.bytes) == (3, 3, 0)
+
+
 async def test_what_is_archived_stays_in_the_journal_up_to_its_bound(open_house: Any) -> None:
     async with open_house() as house, house.running(trim_keep_bytes=1_000_000):
         peer = house.peer()
