@@ -12,13 +12,15 @@
     │   ├── DocumentNotFound
     │   ├── BranchNotFound
     │   ├── VersionNotFound
+    │   │   └── VersionPruned    it was there, and is not kept any more
     │   ├── InvalidRequest       a well-formed message that makes no sense
     │   └── CursorError
     │       ├── CursorInvalid    a cursor of another journal, or none at all
     │       └── Compacted        a cursor that reaches back before what is retained
     ├── Conflict              someone else got there first
     │   ├── DocumentExists
-    │   └── VersionConflict
+    │   ├── VersionConflict
+    │   └── UndoConflict         what is to be taken back was changed again since
     ├── Overload              asked too much at once; try again later
     │   ├── Overloaded
     │   └── TooManyConnections
@@ -173,13 +175,21 @@ class BranchNotFound(UsageError):
 
 
 class VersionNotFound(UsageError):
-    """`newest`: the newest version there is."""
+    """No such version. `version`: what was asked for, None where it was a time or a tag; `newest`: the newest there is."""
 
     code = "version_not_found"
     document: str
     branch: str
-    version: int
+    version: int | None
     newest: int
+
+
+class VersionPruned(VersionNotFound):
+    """The version was there, and is not kept any more. `oldest`: from there on no version is missing; None: of what there
+    was, nothing is left."""
+
+    code = "version_pruned"
+    oldest: int | None
 
 
 class InvalidRequest(UsageError):
@@ -229,6 +239,21 @@ class VersionConflict(Conflict):
     branch: str
     expected: int
     actual: int
+
+
+class UndoConflict(Conflict):
+    """What a version did cannot be taken back, because it was changed again since. Nothing was changed.
+
+    `version`: the one to be undone. `conflicts`: maps of `path` (written), `kind` (`edit/edit`, `edit/delete`, `delete/edit`,
+    `add/add`, `type` or `list`), and what is there in each: `base` (what the version made), `ours` (what is there now),
+    `theirs` (what was there before it); a key is missing where there is nothing.
+    """
+
+    code = "undo_conflict"
+    document: str
+    branch: str
+    version: int
+    conflicts: list[dict[str, Any]]
 
 
 class Overload(PalimpsestError):

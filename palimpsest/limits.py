@@ -44,6 +44,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     awake_bytes_max: int = 1024 * 1024 * 1024
     """Estimated memory of awake documents; beyond it, the least recently used are put to sleep."""
     awake_idle_seconds: float = 300.0
+    prune_interval_seconds: float = 3600.0
+    """How often the policies of retention are honoured; the first time that long after the start."""
     hello_seconds: float = 10.0
     """How long a peer may take to say hello."""
     peer_silence_seconds: float = 60.0

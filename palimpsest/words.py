@@ -9,6 +9,11 @@ import msgspec
 MAIN = "main"
 """The branch that every document has."""
 
+RECORD = "$versions"
+"""The branch of a document that keeps what is said of its versions afterwards: the tags they were given and lost, and up to
+where each branch was pruned. Its value is `{branch: {"tags": {"3": {"released": true}}, "pruned": {"until": 90, "tags":
+["*"]}}}`. It is a stream like any other, and written by the server alone."""
+
 
 class Kind(IntEnum):
     """What an event does to its document. The numbers are on disk and on the wire, and never change."""
@@ -16,6 +21,8 @@ class Kind(IntEnum):
     CREATE = 0
     UPDATE = 1
     DELETE = 2
+    ERASE = 3
+    """A path, or the whole document, is gone from this version and from all before it."""
 
 
 class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -76,6 +76,17 @@ OrdinaryRequest = (
     | m.Subscribe
     | m.Credit
     | m.Unsubscribe
+    | m.Diff
+    | m.Blame
+    | m.Revert
+    | m.Undo
+    | m.Label
+    | m.Digest
+    | m.Erase
+    | m.Prune
+    | m.Measure
+    | m.Backup
+    | m.Import
 )
 """What an open connection says to the server."""
 
@@ -92,6 +103,14 @@ OrdinaryResponse = (
     | m.Marker
     | m.Ended
     | m.Failed
+    | m.Differences
+    | m.Blamed
+    | m.Digested
+    | m.Pruned
+    | m.Measured
+    | m.Saved
+    | m.Imported
+    | m.Progress
 )
 """What an open connection says to the client."""
 

@@ -55,6 +55,22 @@ class Ping(Message, frozen=True, tag=1):
     id: Number
 
 
+Step = str | int
+"""Of a path: a key, or an index of a list."""
+
+
+class Place(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """Which version of a document. At most one of version, at and tag is given; none: the newest.
+
+    at: microseconds since the epoch; the last version that was made then or before. tag: the newest version that has it.
+    """
+
+    branch: str = MAIN
+    version: Integer | None = None
+    at: Integer | None = None
+    tag: str | None = None
+
+
 class Update(Message, frozen=True, tag=2):
     """Answered by `Committed`. delta: an array of ops."""
 
@@ -116,12 +132,14 @@ class Transact(Message, frozen=True, tag=5):
 
 
 class Get(Message, frozen=True, tag=6):
-    """Answered by `Document`. version: None for the newest."""
+    """Answered by `Document`. version, at, tag: as in `Place`."""
 
     id: Number
     document: str
     branch: str = MAIN
     version: Integer | None = None
+    at: Integer | None = None
+    tag: str | None = None
 
 
 class GetMany(Message, frozen=True, tag=7):
@@ -140,10 +158,16 @@ class List(Message, frozen=True, tag=8):
     branch: str = MAIN
     after: str = ""
     limit: Integer = 1_000
+    deleted: bool = False
+    """Those that are deleted, too."""
 
 
 class History(Message, frozen=True, tag=9):
-    """Answered by `Versions`. Versions from `first` to `last`, both included; None: the oldest, the newest."""
+    """Answered by `Versions`. Versions from `first` to `last`, both included; None: the oldest, the newest.
+
+    Of these, the ones that meet every condition given: since, until: made from then on, and until then, both included.
+    by: the author. tags: any of them; tags_all: every one. path: something at it, above it or inside it was touched.
+    """
 
     id: Number
     document: str
@@ -152,6 +176,12 @@ class History(Message, frozen=True, tag=9):
     last: Integer | None = None
     newest_first: bool = True
     limit: Integer = 100
+    since: Integer | None = None
+    until: Integer | None = None
+    by: str | None = None
+    tags: tuple[str, ...] = ()
+    tags_all: tuple[str, ...] = ()
+    path: tuple[Step, ...] | None = None
 
 
 class Subscribe(Message, frozen=True, tag=10):
@@ -184,6 +214,149 @@ class Unsubscribe(Message, frozen=True, tag=12):
     subscription: Number
 
 
+class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """One version in a history."""
+
+    version: int
+    kind: int
+    at: int
+    delta: Raw
+    meta: Meta | None = None
+    request: str | None = None
+    """The request id: "client:number", or the caller's own key."""
+
+
+class Diff(Message, frozen=True, tag=13):
+    """Answered by `Differences`: what turns the value at `a` into the value at `b`."""
+
+    id: Number
+    document: str
+    a: Place
+    b: Place
+
+
+class Blame(Message, frozen=True, tag=14):
+    """Answered by `Blamed`: which version last set what is at `path` and inside of it, as of `place`."""
+
+    id: Number
+    document: str
+    place: Place = Place()
+    path: tuple[Step, ...] = ()
+
+
+class Revert(Message, frozen=True, tag=15):
+    """Answered by `Committed`: a new version whose value is that of `to`. A document that is deleted is created again."""
+
+    id: Number
+    document: str
+    to: Place
+    branch: str = MAIN
+    expect: Integer | None = None
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Undo(Message, frozen=True, tag=16):
+    """Answered by `Committed`: a new version without what `version` did, and with all that came after it."""
+
+    id: Number
+    document: str
+    version: Integer
+    branch: str = MAIN
+    expect: Integer | None = None
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Label(Message, frozen=True, tag=17):
+    """Answered by `Committed`, whose version is that of the document's record. `version` has the tags `add` from now on, and
+    `remove` no longer, whether they were given when it was made or afterwards."""
+
+    id: Number
+    document: str
+    version: Integer
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    branch: str = MAIN
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Digest(Message, frozen=True, tag=18):
+    """Answered by `Digested`."""
+
+    id: Number
+    document: str
+    place: Place = Place()
+
+
+class Erase(Message, frozen=True, tag=19):
+    """Answered by `Committed`, once what is at `path` is gone from every version and from the files. path: `*` stands for
+    every key and every index; (): the whole document, with all its branches."""
+
+    id: Number
+    document: str
+    path: tuple[Step, ...]
+    branch: str = MAIN
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Retain(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What is kept: a version that is among the newest `versions`, or younger than `seconds`, or has a tag that matches one of
+    `tags` (`*` stands for any characters); the newest always. bytes_max: of a document; beyond it the oldest go all the same,
+    but for those that are tagged so. Where none of versions, seconds and bytes_max is given, everything is kept."""
+
+    versions: Integer | None = None
+    seconds: Integer | None = None
+    bytes_max: Integer | None = None
+    tags: tuple[str, ...] = ("*",)
+
+
+class Prune(Message, frozen=True, tag=20):
+    """Answered by `Pruned`, with `Progress` before it. retain: None for the policies under `$system/retention/`."""
+
+    id: Number
+    pattern: str
+    branch: str = MAIN
+    retain: Retain | None = None
+    dry_run: bool = True
+
+
+class Measure(Message, frozen=True, tag=21):
+    """Answered by `Measured`: what documents take."""
+
+    id: Number
+    pattern: str
+    branch: str = MAIN
+    largest: Integer = 20
+    """How many documents are named, the largest first."""
+
+
+class Backup(Message, frozen=True, tag=22):
+    """Answered by `Saved`, with `Progress` before it. path: a directory on the server's machine that does not exist yet."""
+
+    id: Number
+    path: str
+
+
+class Import(Message, frozen=True, tag=23):
+    """Answered by `Imported`: versions of a document branch as they were elsewhere, with their times and authors.
+
+    entries: rising, as `Versions` gives them; those that are there already are passed over. Where one does not follow the one
+    before it, its delta sets the whole value.
+    """
+
+    id: Number
+    document: str
+    entries: tuple[Entry, ...]
+    branch: str = MAIN
+
+
 Request = (
     Hello
     | Ping
@@ -198,6 +371,17 @@ Request = (
     | Subscribe
     | Credit
     | Unsubscribe
+    | Diff
+    | Blame
+    | Revert
+    | Undo
+    | Label
+    | Digest
+    | Erase
+    | Prune
+    | Measure
+    | Backup
+    | Import
 )
 
 
@@ -272,23 +456,19 @@ class Names(Message, frozen=True, tag=6):
     more: bool
 
 
-class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """One version in a history."""
-
-    version: int
-    kind: int
-    at: int
-    delta: Raw
-    meta: Meta | None = None
-    request: str | None = None
-    """The request id: "client:number", or the caller's own key."""
-
-
 class Versions(Message, frozen=True, tag=7):
+    """more: there may be others: ask again from `next` on. With conditions a page may be empty and not the last.
+
+    oldest: from there on no version is missing; 0 where that is not said.
+    """
+
     id: int
     entries: tuple[Entry, ...]
     more: bool
     newest: int
+    next: int = 0
+    """The version to go on from: as `last` where the newest come first, else as `first`."""
+    oldest: int = 0
 
 
 class Subscribed(Message, frozen=True, tag=8):
@@ -352,6 +532,99 @@ class Goodbye(Message, frozen=True, tag=13):
     data: dict[str, Any]
 
 
+class Differences(Message, frozen=True, tag=14):
+    """a, b: the versions that were compared."""
+
+    id: int
+    a: int
+    b: int
+    delta: Raw
+
+
+class Blamed(Message, frozen=True, tag=15):
+    """Every path that holds a scalar, an empty map or an empty list, in the order of the value, with its place in `entries`.
+
+    entries: the versions, newest first; their deltas are left out. exact: False where history does not reach back far enough:
+    what the oldest of entries is named for was set by it or before it.
+    """
+
+    id: int
+    version: int
+    paths: tuple[tuple[tuple[Step, ...], int], ...]
+    entries: tuple[Entry, ...]
+    exact: bool
+
+
+class Digested(Message, frozen=True, tag=16):
+    """The stream's digest as of `version`: 32 bytes that prove it and all that came before it."""
+
+    id: int
+    document: str
+    branch: str
+    version: int
+    digest: bytes
+
+
+class Share(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """One document's part of something: how many events, and about how many bytes of storage."""
+
+    document: str
+    events: int
+    bytes: int
+
+
+class Pruned(Message, frozen=True, tag=17):
+    """What was pruned, or would be. largest: the documents with most to give back, the largest first. documents, events,
+    bytes: of all."""
+
+    id: int
+    documents: int
+    events: int
+    bytes: int
+    largest: tuple[Share, ...]
+    dry_run: bool
+
+
+class Measured(Message, frozen=True, tag=18):
+    """documents: that exist; deleted: those whose history alone is left. versions: that were ever made; events: that are
+    kept. bytes: of storage, roughly, snapshots included."""
+
+    id: int
+    documents: int
+    deleted: int
+    versions: int
+    events: int
+    snapshots: int
+    bytes: int
+    largest: tuple[Share, ...]
+    """The documents that take most, the largest first."""
+
+
+class Saved(Message, frozen=True, tag=19):
+    """A backup that is complete: everything before `position` is in it."""
+
+    id: int
+    path: str
+    position: int
+    bytes: int
+
+
+class Imported(Message, frozen=True, tag=20):
+    """version: the newest there is now. made: how many were added."""
+
+    id: int
+    version: int
+    made: int
+
+
+class Progress(Message, frozen=True, tag=21):
+    """A request goes on: done of total, or of an unknown number where that is 0. Its answer is still to come."""
+
+    id: int
+    done: int
+    total: int
+
+
 Response = (
     Welcome
     | Pong
@@ -367,4 +640,12 @@ Response = (
     | Ended
     | Failed
     | Goodbye
+    | Differences
+    | Blamed
+    | Digested
+    | Pruned
+    | Measured
+    | Saved
+    | Imported
+    | Progress
 )

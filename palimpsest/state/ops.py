@@ -111,6 +111,31 @@ class Absent(_Op, frozen=True, tag=10):
     path: Steps
 
 
+class Edit(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
+    """In a string, `removed` characters from `offset` on make way for `inserted`. Both count Unicode code points."""
+
+    offset: Index
+    removed: Index
+    inserted: str
+
+
+class Splice(_Op, frozen=True, tag=11):
+    """Edits of the string at path. Offsets are those of the string before the op, rising; no two edits overlap."""
+
+    path: Steps
+    edits: tuple[Edit, ...]
+
+
+class Erase(_Op, frozen=True, tag=12):
+    """What is at path is gone: a key is deleted, a list's element becomes null. `*` stands for every key and every index.
+    Nothing happens where there is nothing. () is the whole document.
+
+    Only an event that erases has this op; a delta from outside is refused with it.
+    """
+
+    path: Steps
+
+
 class JsonPatch(_Op, frozen=True, tag=20):
     """One operation of RFC 6902. path, source: JSON Pointers (`source` is the RFC's "from"); value: null where it has none."""
 
@@ -127,7 +152,21 @@ class MergePatch(_Op, frozen=True, tag=21):
 
 
 Op = (
-    Set | Replace | Delete | Increment | Insert | Append | Remove | Move | Copy | Test | Absent | JsonPatch | MergePatch
+    Set
+    | Replace
+    | Delete
+    | Increment
+    | Insert
+    | Append
+    | Remove
+    | Move
+    | Copy
+    | Test
+    | Absent
+    | Splice
+    | Erase
+    | JsonPatch
+    | MergePatch
 )
 
 COMPILED = frozenset((JsonPatch, MergePatch))
@@ -231,6 +270,8 @@ _NAMES: dict[type, str] = {
     Copy: "copy",
     Test: "test",
     Absent: "absent",
+    Splice: "splice",
+    Erase: "erase",
     JsonPatch: "json_patch",
     MergePatch: "merge_patch",
 }
