@@ -21,7 +21,7 @@ from msgspec.msgpack import encode
 
 from bench import processes, workload
 from bench.results import Single
-from palimpsest.storage.events import GENESIS, Event, chain_digest, encode_events
+from palimpsest.storage.events import GENESIS, SALT_BYTES, Event, chain_digest, encode_events
 from palimpsest.words import MAIN, Kind
 
 APPEND_BYTES = 200
@@ -104,7 +104,7 @@ def serve_echo() -> None:
 
 def _sqlite(path: Path, events: int, seconds: float) -> tuple[float, float]:
     """Microseconds for one commit, and events per second. The write-ahead log is as long as it gets before it is measured."""
-    body = encode_events([_event(number) for number in range(events)])
+    body = encode_events([_event(number) for number in range(events)], bytes(SALT_BYTES))
     digest, position = GENESIS, 1
     latencies: list[float] = []
     with closing(sqlite3.connect(path, isolation_level=None)) as database:

@@ -21,7 +21,11 @@ def print_results(results: Results, console: Console) -> None:
     console.print(results.work, style="dim")
     if results.comparisons:
         console.print(_comparison_table(results.comparisons))
-    for title, figures in (("The floor", results.floor), ("Documents", results.documents)):
+    for title, figures in (
+        ("The floor", results.floor),
+        ("Documents", results.documents),
+        ("History", results.history),
+    ):
         if figures:
             console.print(_single_table(title, figures))
     for line in results.skipped:

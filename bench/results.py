@@ -65,6 +65,7 @@ class Results(msgspec.Struct, frozen=True):
     floor: Sequence[Single]
     documents: Sequence[Single]
     skipped: Sequence[str]
+    history: Sequence[Single] = ()
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"

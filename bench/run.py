@@ -21,6 +21,7 @@ from bench import comparisons, generator, machine, picture, redis_peer, report
 from bench.comparisons import Pace
 from bench.documents import StoreSize, measure_documents
 from bench.floor import measure_floor
+from bench.history import HistorySize, measure_history
 from bench.palimpsest_peer import PalimpsestPeer
 from bench.peer import Peer
 from bench.processes import PeerFailed
@@ -33,19 +34,20 @@ WORK = (
     "Palimpsest: `serve` as it comes, its archiver running, request ids, digests and limits on. "
     "Redis: appendonly yes, appendfsync always, a script of HSET, HINCRBY, XADD and PUBLISH."
 )
-PARTS = ("floor", "python", "server", "documents")
+PARTS = ("floor", "python", "server", "documents", "history")
 
 
 class Size(msgspec.Struct, frozen=True):
     pace: Pace
     floor_seconds: float
     store: StoreSize
+    history: HistorySize
 
 
 SIZES = {
-    "tiny": Size(Pace(1, 0.1, 0.3, 50), 0.1, StoreSize(256, 8)),
-    "small": Size(Pace(2, 0.5, 1.5, 1_000), 0.5, StoreSize(5_000, 20)),
-    "full": Size(Pace(5, 1.0, 3.0, 1_000), 2.0, StoreSize(50_000, 20)),
+    "tiny": Size(Pace(1, 0.1, 0.3, 50), 0.1, StoreSize(256, 8), HistorySize(2_000, 2_000, 5)),
+    "small": Size(Pace(2, 0.5, 1.5, 1_000), 0.5, StoreSize(5_000, 20), HistorySize(100_000, 100_000)),
+    "full": Size(Pace(5, 1.0, 3.0, 1_000), 2.0, StoreSize(50_000, 20), HistorySize(100_000, 1_000_000)),
 }
 
 
@@ -79,6 +81,10 @@ class Bench:
         self._watch("documents")
         return measure_documents(self._directory, self._size.store)
 
+    def history(self) -> list[Single]:
+        self._watch("history")
+        return measure_history(self._directory, self._size.history)
+
     def _start_peers(self, stack: ExitStack) -> list[Peer]:
         peers: list[Peer] = [stack.enter_context(PalimpsestPeer(self._directory))]
         if redis_peer.executable() is not None:
@@ -110,7 +116,8 @@ def measure(size_name: str, parts: list[str], directory: Path, *, require_all: b
     compared = bench.python() if "python" in parts else []
     compared += bench.server() if "server" in parts else []
     documents = bench.documents() if "documents" in parts else []
-    return Results(at, size_name, described, WORK, compared, floor, documents, bench.skipped)
+    history = bench.history() if "history" in parts else []
+    return Results(at, size_name, described, WORK, compared, floor, documents, bench.skipped, history)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "running": frozenset(),
     "state": GROUND,
     "protocol": GROUND,
-    "storage": GROUND,
+    "storage": GROUND | {"logs"},
     "actors": GROUND | {"logs", "state", "protocol", "storage"},
     "server": GROUND | {"logs", "state", "protocol", "storage", "actors"},
     "client": GROUND | {"logs", "state", "protocol"},
@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 
 STORAGE_FOR_ACTORS = frozenset({"palimpsest.storage.contracts", "palimpsest.storage.events"})
 IMPLEMENTATIONS = frozenset(
-    f"palimpsest.storage.{name}" for name in ("memory", "sqlite", "sqlite_journal", "sqlite_archive", "faults")
+    f"palimpsest.storage.{name}" for name in ("memory", "sqlite", "sqlite_journal", "sqlite_archive", "faults", "backup")
 )
 FOREIGN_TO_PURE = frozenset({"asyncio", "anyio", "socket", "ssl", "threading", "subprocess", "sqlite3", "aiosqlite"})
 

@@ -6,13 +6,14 @@ It knows the order of events and whether they are durable. What an event means, 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from palimpsest.errors import CommitFailed, PalimpsestError, StorageError
 from palimpsest.limits import Limits
 from palimpsest.storage.contracts import Journal, JournalEnd
-from palimpsest.storage.events import Batch, Event, chain_digest, encode_events
+from palimpsest.storage.events import SALT_BYTES, Batch, Event, chain_digest, encode_events
 
 if TYPE_CHECKING:
     from palimpsest.actors.document import DocumentActor
@@ -118,7 +119,7 @@ class Committer:
         entries = self._committing = self._gathering
         self._gathering = []
         self._gathered_bytes = 0
-        body = encode_events([entry[3] for entry in entries])
+        body = encode_events([entry[3] for entry in entries], os.urandom(SALT_BYTES))
         position, count = self.next, len(entries)
         batch = Batch(position, count, chain_digest(self._digest, position, count, body), body)
         if self.blocked:

@@ -9,23 +9,32 @@ version that it shows is durable. `pending` counts both and the undecided writes
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
+from palimpsest.actors import commands
 from palimpsest.actors.committer import Asker
 from palimpsest.actors.stream import Stream
-from palimpsest.errors import DocumentNotFound, LimitExceeded, Overloaded, PalimpsestError, VersionNotFound
+from palimpsest.errors import DocumentNotFound, InvalidName, LimitExceeded, Overloaded, PalimpsestError, VersionNotFound
 from palimpsest.limits import Limits
-from palimpsest.protocol.messages import Committed, Create, Delete, Get, History, Update
+from palimpsest.protocol import messages as m
+from palimpsest.protocol.messages import Committed, Create, Delete, Get, Update
+from palimpsest.state.system import check_system
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Event
+from palimpsest.words import MAIN, RECORD
 
 if TYPE_CHECKING:
     from palimpsest.actors.registry import Registry
     from palimpsest.actors.transaction import Transaction
 
-Write = Update | Create | Delete
-Command = Write | Get | History
+Write = Update | Create | Delete | commands.Command
+Branched = Get | m.History | m.Revert | m.Undo | m.Label | m.Erase | m.Import
+Lookup = Branched | m.Diff | m.Blame | m.Digest
+"""What is begun once everything that it may speak of is durable: reads of the past, and writes that need one first."""
+Routed = Write | Branched
+"""What names its branch itself."""
+Request = Write | Lookup
 Identity = str | tuple[str, int]
 """A request id: the caller's own key, or (client id, id)."""
 
@@ -33,11 +42,22 @@ _DECIDE: dict[type, Callable[..., Event]] = {
     Update: Stream.decide_update,
     Create: Stream.decide_create,
     Delete: Stream.decide_delete,
+    **commands.DECIDE,
 }
+
+Key = str | tuple[str, str]
+"""A document's name for its main branch, which most requests speak of; (document, branch) for the others."""
+
+
+def key_of(document: str, branch: str) -> Key:
+    return document if branch == MAIN else (document, branch)
 
 
 class DocumentActor(Stream):
     """One document branch that is awake, or on its way to be."""
+
+    decisions: ClassVar[Mapping[type, Callable[..., Event]]] = _DECIDE
+    """By the type of a write, what decides it."""
 
     __slots__ = (
         "__weakref__",
@@ -45,6 +65,7 @@ class DocumentActor(Stream):
         "followed_as_of",
         "followers",
         "inbox",
+        "key",
         "pending",
         "positions",
         "registry",
@@ -56,6 +77,7 @@ class DocumentActor(Stream):
     def __init__(self, document: str, branch: str, registry: Registry) -> None:
         super().__init__(document, branch, registry.limits)
         self.registry = registry
+        self.key = key_of(document, branch)
         self.durable = 0
         """The newest durable version; versions after it are decided and invisible."""
         self.inbox: deque[tuple[Any, Asker, int]] | None = deque()
@@ -75,7 +97,7 @@ class DocumentActor(Stream):
 
     # --- the mailbox ---------------------------------------------------------------------------------------------
 
-    def receive(self, message: Command, asker: Asker, now: int) -> None:
+    def receive(self, message: Request, asker: Asker, now: int) -> None:
         """Decides, answers, or queues. Raises what the decision raises; then nothing has happened."""
         registry = self.registry
         if self.pending >= registry.mailbox_items_max:
@@ -83,9 +105,9 @@ class DocumentActor(Stream):
         if self.inbox is not None:
             self.enqueue(message, asker, now)
             return
-        decide = _DECIDE.get(type(message))
+        decide = self.decisions.get(type(message))
         if decide is None:
-            self._read(message, asker)  # type: ignore[arg-type]
+            self._read(message, asker, now)  # type: ignore[arg-type]
             return
         if registry.refusal is not None:
             raise registry.refusal
@@ -102,7 +124,7 @@ class DocumentActor(Stream):
         if self.seen is not None:
             self._remember(event)
 
-    def enqueue(self, message: Command | Transaction, asker: Asker, now: int) -> None:
+    def enqueue(self, message: Request | Transaction, asker: Asker, now: int) -> None:
         if self.inbox is None:
             self.inbox = deque()
         self.inbox.append((message, asker, now))
@@ -113,7 +135,7 @@ class DocumentActor(Stream):
         from_transaction = self.registry.arrive
         while self.inbox:
             message, asker, now = self.inbox[0]
-            if not isinstance(message, _COMMANDS):
+            if not isinstance(message, _REQUESTS):
                 if not from_transaction(self, message):
                     return
                 continue
@@ -130,37 +152,32 @@ class DocumentActor(Stream):
 
     # --- reads ---------------------------------------------------------------------------------------------------
 
-    def _read(self, message: Get | History, asker: Asker) -> None:
-        if type(message) is Get and (message.version is None or message.version == self.version):
+    def _read(self, message: Lookup, asker: Asker, now: int) -> None:
+        if (
+            type(message) is Get
+            and message.at is None
+            and message.tag is None
+            and message.version in (None, self.version)
+        ):
             try:
                 answer: Any = self.view(message.id)
             except DocumentNotFound as error:
                 answer = _Refusal(message.id, error)
-            if self.durable == self.version:
-                self._tell(asker, answer)
-                return
+        elif self.version == 0 and type(message) is not m.Import:
+            answer = _Refusal(message.id, self._not_found())
         else:
-            answer = self._past(message)
+            answer = _Started(self, message, now)
         if self.durable == self.version:
             self._tell(asker, answer)
         else:
             self.pending += 1
             self.waiting.append((self.version, asker, answer))
 
-    def _past(self, message: Get | History) -> Any:
-        if type(message) is Get:
-            assert message.version is not None
-            if not 1 <= message.version <= self.version:
-                return _Refusal(message.id, self._no_such_version(message.version))
-        elif self.version == 0:
-            return _Refusal(message.id, self._not_found())
-        return _Lookup(self, message)
-
     def _tell(self, asker: Asker, answer: Any) -> None:
         if type(answer) is _Refusal:
             asker.fail(answer.id, answer.error)
-        elif type(answer) is _Lookup:
-            self.registry.look_up(answer.actor, answer.message, asker)
+        elif type(answer) is _Started:
+            self.registry.look_up(answer.actor, answer.message, asker, answer.now)
         else:
             asker.reply(answer)
 
@@ -181,7 +198,7 @@ class DocumentActor(Stream):
         for _, asker, answer in waiting:
             asker.fail(_id_of(answer), error)
         for message, asker, _ in inbox or ():
-            if isinstance(message, _COMMANDS):
+            if isinstance(message, _REQUESTS):
                 asker.fail(message.id, error)
             else:
                 self.registry.abandon_transaction(message, error)
@@ -228,7 +245,7 @@ class DocumentActor(Stream):
 
     def decide(self, message: Write, asker: Asker, now: int) -> None:
         """Decides a write that is known to be no repeat, also where the gathering batch is full."""
-        event = _DECIDE[type(message)](self, message, asker.client, now)
+        event = self.decisions[type(message)](self, message, asker.client, now)
         self.pending += 1
         self.registry.committer.add((self, asker, message.id, event), self.delta_bytes)
         if self.seen is not None:
@@ -281,17 +298,68 @@ class DocumentActor(Stream):
             maximum=maximum,
         )
 
-    def _no_such_version(self, version: int) -> VersionNotFound:
+    def no_such_version(self, version: int) -> VersionNotFound:
         return VersionNotFound(
-            f"{self.document!r} has no version {version}; the newest is {self.version}",
+            f"{self.document!r} has no version {version}; the newest is {self.durable}",
             document=self.document,
             branch=self.branch,
             version=version,
-            newest=self.version,
+            newest=self.durable,
         )
 
 
-_COMMANDS = (Update, Create, Delete, Get, History)
+def _checked(decide: Callable[..., Event]) -> Callable[..., Event]:
+    """As decide; what it makes of the document is then held to what its name promises, or has not happened."""
+
+    def checked(stream: Stream, message: Any, origin: str, now: int, more: int = 0) -> Event:
+        mark = stream.mark()
+        try:
+            event = decide(stream, message, origin, now, more)
+            if stream.exists:
+                check_system(stream.document, stream.value())
+            else:
+                check_system(stream.document, None, deleted=True)
+        except BaseException:
+            stream.restore(mark)
+            raise
+        return event
+
+    return checked
+
+
+class SystemActor(DocumentActor):
+    """A document of the server's own: what is written to it has to make sense."""
+
+    decisions: ClassVar[Mapping[type, Callable[..., Event]]] = {
+        kind: _checked(decide) for kind, decide in _DECIDE.items()
+    }
+    __slots__ = ()
+
+
+def _refused(stream: Stream, message: Any, origin: str, now: int, more: int = 0) -> Event:
+    reason = f"the branch {stream.branch!r} is written by the server alone"
+    raise InvalidName(f"{stream.document!r}: {reason}", name=stream.branch, reason=reason)
+
+
+class RecordActor(DocumentActor):
+    """What is said of a document's versions."""
+
+    decisions: ClassVar[Mapping[type, Callable[..., Event]]] = {
+        **dict.fromkeys(_DECIDE, _refused),
+        **commands.DECIDE_FOR_RECORDS,
+    }
+    __slots__ = ()
+
+
+def make_actor(document: str, branch: str, registry: Registry) -> DocumentActor:
+    """Of the kind that its names ask for. Its branch is one of the constants where there is one: they are told apart by `is`."""
+    if branch == RECORD:
+        return RecordActor(document, RECORD, registry)
+    branch = MAIN if branch == MAIN else branch
+    return (SystemActor if document.startswith("$") else DocumentActor)(document, branch, registry)
+
+
+_REQUESTS = get_args(Write) + get_args(Lookup)
 
 
 class _Refusal:
@@ -304,18 +372,19 @@ class _Refusal:
         self.error = error
 
 
-class _Lookup:
-    """A read of the past, which starts once the version it was asked at is durable."""
+class _Started:
+    """A lookup, which starts once the version it was asked at is durable."""
 
-    __slots__ = ("actor", "message")
+    __slots__ = ("actor", "message", "now")
 
-    def __init__(self, actor: DocumentActor, message: Get | History) -> None:
+    def __init__(self, actor: DocumentActor, message: Lookup, now: int) -> None:
         self.actor = actor
         self.message = message
+        self.now = now
 
 
 def _id_of(answer: Any) -> int:
-    return answer.message.id if type(answer) is _Lookup else answer.id
+    return answer.message.id if type(answer) is _Started else answer.id
 
 
 def check_key(key: str | None, limits: Limits) -> None:

@@ -275,7 +275,13 @@ class Feed:
 
     async def _read_on(self, subscription: Subscription) -> None:
         try:
-            rows = await self._reader.rows(subscription.next, rows_max=_ROWS_TOGETHER, bytes_max=_BYTES_TOGETHER)
+            rows = await self._reader.rows(
+                subscription.next,
+                rows_max=_ROWS_TOGETHER,
+                bytes_max=_BYTES_TOGETHER,
+                pattern=subscription.pattern,
+                branch=subscription.branch,
+            )
             for row in rows:
                 if not subscription.is_served or subscription.state is State.ENDED:
                     break

@@ -14,16 +14,24 @@ import anyio
 import anyio.abc
 
 from palimpsest.actors.archiver import PAUSE_SECONDS, STEP_BYTES, Archiver, is_large, pause_seconds
+from palimpsest.actors.asking import Adopting, Gathering, Question, internal_error
+from palimpsest.actors.commands import Adopt
 from palimpsest.actors.committer import Asker, Committer, Entry
-from palimpsest.actors.document import DocumentActor
+from palimpsest.actors.document import DocumentActor, Lookup, Write
+from palimpsest.actors.errands import Errands
 from palimpsest.actors.feed import Feed, Subscriber
+from palimpsest.actors.insight import Insight
+from palimpsest.actors.keeping import Keeper
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.registry import Job, Registry
+from palimpsest.actors.stream import check_meta, is_whole
 from palimpsest.actors.tail import Tail
+from palimpsest.actors.trimming import Trimmer
+from palimpsest.clock import SystemClock
 from palimpsest.errors import (
     CommitFailed,
+    Conflict,
     DocumentNotFound,
-    InternalError,
     InvalidRequest,
     LimitExceeded,
     Overloaded,
@@ -34,27 +42,40 @@ from palimpsest.errors import (
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
 from palimpsest.protocol.messages import (
+    Backup,
+    Blame,
     Create,
     Credit,
     Delete,
+    Diff,
+    Digest,
     Document,
     Documents,
+    Erase,
     Get,
     GetMany,
     History,
+    Import,
+    Imported,
+    Label,
     List,
+    Measure,
     Names,
     Ping,
     Pong,
+    Prune,
+    Revert,
     Subscribe,
     Transact,
+    Undo,
     Unsubscribe,
     Update,
 )
 from palimpsest.state.names import Pattern
-from palimpsest.storage.contracts import Archive, Journal, JournalEnd
+from palimpsest.state.ops import decode_delta
+from palimpsest.storage.contracts import Archive, Head, Journal, JournalEnd
 from palimpsest.storage.events import Batch, decode_events
-from palimpsest.words import MAIN, Kind
+from palimpsest.words import MAIN, Kind, Meta
 
 log = get_logger("palimpsest.actors")
 
@@ -62,14 +83,8 @@ _JOBS_TOGETHER = 16
 _JOBS_WAITING_MAX = 65_536
 _START_BYTES = 8 * 1024 * 1024
 _ARCHIVE_AGAIN_SECONDS = 1.0
-_TRIM_BATCHES_MAX = 64
-_TRIM_BYTES = 1024 * 1024
-"""Roughly of one step. A step holds up the commits: 512 batches at a time cost some 4 ms, and quadrupled the p99."""
-_TRIM_PAUSE_SECONDS, _TRIM_STEP_PAUSE_SECONDS = 0.5, 0.02
-_EVENT_BYTES = 128
-"""What an event takes in the journal, as long as nothing has been measured."""
 _SWEEP_SECONDS = 5.0
-_DELETE = int(Kind.DELETE)
+_DELETE, _ERASE = int(Kind.DELETE), int(Kind.ERASE)
 
 
 class Peer(Asker, Subscriber, Protocol):
@@ -79,6 +94,7 @@ class Peer(Asker, Subscriber, Protocol):
 class Partition:
     """journal, archive: open. end: what opening the journal gave.
 
+    now: microseconds since the epoch; the machine's where none is given.
     inline_archiver: archive in this process, a step after each commit; otherwise someone else archives, and says how far by
     `archived`. Whatever runs, runs in the task group given to `start`, and ends with it.
     """
@@ -94,6 +110,7 @@ class Partition:
         snapshot_versions: int = 128,
         archive_pause_seconds: float = PAUSE_SECONDS,
         trim_keep_bytes: int = 64 * 1024 * 1024,
+        now: Callable[[], int] | None = None,
     ) -> None:
         self.limits = limits
         self.journal = journal
@@ -104,6 +121,10 @@ class Partition:
             journal, end, limits, self._on_durable, self._on_failed, self.registry.on_room
         )
         self.reader = Reader(archive, self.tail, limits, journal.epoch)
+        self.insight = Insight(self.reader, limits)
+        self.keeper = Keeper(archive, self.registry, limits, now or SystemClock().now, self.settled)
+        self.trimmer = Trimmer(journal, self.tail, self.committer, trim_keep_bytes)
+        self.errands = Errands(self.registry, self.keeper, self.trimmer, limits, self.settled)
         self.feed = Feed(self.reader, self.tail, limits, journal.epoch, self.ask)
         self.on_commit: Callable[[], None] | None = None
         """Called after each commit: the archiver elsewhere may have work."""
@@ -114,15 +135,14 @@ class Partition:
         self._end = end
         self._archiver = Archiver(archive, snapshot_versions=snapshot_versions) if inline_archiver else None
         self._archive_pause_seconds = archive_pause_seconds
-        self._trim_keep_bytes = trim_keep_bytes
-        """How much of what is archived stays in the journal, roughly: trimming costs the commits less the later it is."""
         self._tail_watch_bytes = limits.tail_bytes_max // 4
         self._reported = 0
         """How far the archiver has come, by its own word."""
         self._lags = False
         """The log has been told that the archiver is behind."""
         self._to_archive = anyio.Event()
-        self._archived = anyio.Event()
+        self._moved = anyio.Event()
+        """Set, and replaced, each time that more is archived."""
         self._jobs: deque[Job] = deque()
         self._jobs_running = 0
         self._tasks: anyio.abc.TaskGroup
@@ -139,9 +159,28 @@ class Partition:
             Credit: self._credit,
             Unsubscribe: self._unsubscribe,
             Ping: self._ping,
+            Diff: self._diff,
+            Blame: self._about_place,
+            Digest: self._about_place,
+            Revert: self.registry.route,
+            Undo: self.registry.route,
+            Label: self._label,
+            Erase: self.registry.route,
+            Import: self.registry.route,
+            Prune: self.errands.prune,
+            Measure: self.errands.measure,
+            Backup: self.errands.back_up,
         }
         """What is called for a request: (message, peer, now), by the message's type. now: microseconds since the epoch, by
         the server's clock. Every request that has an id is answered exactly once; nothing is raised."""
+        self._reads: dict[type, Callable[[DocumentActor, Any], Awaitable[object]]] = {
+            Get: self.reader.document,
+            History: self.reader.history,
+            Diff: self._differences,
+            Blame: self.insight.blame,
+            Digest: self.insight.digest,
+        }
+        """What answers a lookup that is a read."""
 
     async def start(self, tasks: anyio.abc.TaskGroup) -> None:
         """Rebuilds the tail from the journal and begins to work. Raises StoreCorrupt where archive and journal do not
@@ -164,7 +203,9 @@ class Partition:
         tasks.start_soon(self._guard, self.committer.run)
         tasks.start_soon(self._guard, self.feed.run)
         tasks.start_soon(self._guard, self._sweep)
-        tasks.start_soon(self._guard, self._trim)
+        tasks.start_soon(self._guard, self.trimmer.run)
+        self.errands.start(tasks)
+        tasks.start_soon(self._guard, self.errands.retain)
         if self._archiver is not None:
             tasks.start_soon(self._guard, self._archive_inline)
         self.registry.start_waking()
@@ -173,13 +214,11 @@ class Partition:
 
     async def ask(self, message: Get) -> Document:
         """A read from within. Raises what its caller would be answered."""
-        question = _Question()
+        question = Question()
         self.registry.route(message, question, 0)
-        await question.answered.wait()
-        if question.error is not None:
-            raise question.error
-        assert isinstance(question.answer, Document)
-        return question.answer
+        answer = await question.result()
+        assert isinstance(answer, Document)
+        return answer
 
     def archived(self, position: int) -> None:
         """Everything before position is durably archived."""
@@ -188,8 +227,16 @@ class Partition:
         if position <= self.tail.start:
             return
         self.registry.on_archived(position)
-        self._archived.set()
+        self.trimmer.on_archived()
+        self._moved.set()
+        self._moved = anyio.Event()
         self._check_tail()
+
+    async def settled(self) -> None:
+        """Returns once all that is durable now is archived."""
+        position = self.tail.end
+        while self.tail.start < position:
+            await self._moved.wait()
 
     async def quiet(self) -> None:
         """Returns when everything that was asked is answered. To be called once nobody asks any more."""
@@ -222,6 +269,31 @@ class Partition:
 
     # --- requests ------------------------------------------------------------------------------------------------
 
+    def _diff(self, message: Diff, peer: Peer, now: int) -> None:
+        """To the actor of `a`; the other one is woken by then."""
+        self._to_branch(message, message.a.branch, peer, now)
+
+    def _about_place(self, message: Blame | Digest, peer: Peer, now: int) -> None:
+        self._to_branch(message, message.place.branch, peer, now)
+
+    def _label(self, message: Label, peer: Peer, now: int) -> None:
+        try:
+            check_meta(Meta(tags=tuple(sorted({*message.add, *message.remove}))), self.limits)
+            if set(message.add) & set(message.remove):
+                raise InvalidRequest("a tag is given and taken away at once", reason="tags")
+        except PalimpsestError as error:
+            peer.fail(message.id, error)
+        else:
+            self.registry.route(message, peer, now)
+
+    def _to_branch(self, message: Diff | Blame | Digest, branch: str, peer: Peer, now: int) -> None:
+        try:
+            actor = self.registry.actor(message.document, branch)
+        except PalimpsestError as error:
+            peer.fail(message.id, error)
+        else:
+            self.registry.hand(actor, message, peer, now)
+
     def _history(self, message: History, peer: Peer, now: int) -> None:
         if message.limit < 1:
             peer.fail(message.id, InvalidRequest(f"a limit of {message.limit}", reason="limit"))
@@ -239,7 +311,7 @@ class Partition:
             )
             peer.fail(message.id, error)
             return
-        gathering = _Gathering(message.id, peer, len(message.documents), self.limits)
+        gathering = Gathering(message.id, peer, len(message.documents), self.limits)
         for index, name in enumerate(message.documents):
             self.registry.route(Get(index, name, message.branch), gathering, now)
         if not message.documents:
@@ -270,13 +342,55 @@ class Partition:
     def _ping(self, message: Ping, peer: Peer, now: int) -> None:
         peer.reply(Pong(message.id))
 
+    async def _differences(self, actor: DocumentActor, message: Diff) -> object:
+        other = actor if message.b.branch == actor.branch else await self._awake(message.document, message.b.branch)
+        return await self.insight.diff(actor, other, message)
+
     # --- reads that take a while ---------------------------------------------------------------------------------
 
-    def _look_up(self, actor: DocumentActor, message: Get | History, asker: Asker) -> None:
-        if type(message) is Get:
-            self._start_answer(message.id, asker, lambda: self.reader.version(actor, message))
-        elif type(message) is History:
-            self._start_answer(message.id, asker, lambda: self.reader.history(actor, message))
+    def _look_up(self, actor: DocumentActor, message: Lookup, asker: Asker, now: int) -> None:
+        """All that message may speak of is durable."""
+        read = self._reads.get(type(message))
+        if read is not None:
+            self._start_answer(message.id, asker, lambda: read(actor, message))
+        elif type(message) is Import:
+            self._import(actor, message, asker, now)
+        elif type(message) is Erase:
+            self.errands.erase(actor, message, asker, now)
+        else:
+            self._start_write(actor, message, asker, now)
+
+    def _start_write(self, actor: DocumentActor, message: Any, asker: Asker, now: int) -> None:
+        """A write that has to know something of the past first."""
+
+        async def prepare() -> None:
+            write: Write
+            try:
+                if type(message) is Revert:
+                    source = await self._awake(message.document, message.to.branch)
+                    write = await self.insight.become(actor, source, message)
+                elif type(message) is Undo:
+                    write = await self.insight.take_back(actor, message)
+                else:
+                    write = await self.insight.note(actor, message)
+            except PalimpsestError as error:
+                asker.fail(message.id, error)
+            except Exception as error:
+                asker.fail(message.id, internal_error(message.id, error))
+            else:
+                self.registry.route(write, asker, now)
+
+        self._start_read(message.id, asker, prepare)
+
+    async def _awake(self, document: str, branch: str) -> DocumentActor:
+        """The actor, with all durable that was asked of it before. Raises BranchNotFound, DocumentNotFound."""
+        actor = self.registry.actor(document, branch)
+        try:
+            await self.ask(Get(0, document, branch))
+        except DocumentNotFound:
+            if not actor.version:
+                raise
+        return self.registry.actor(document, branch)
 
     def _start_answer(self, id: int, asker: Asker, read: Callable[[], Awaitable[object]]) -> None:
         async def answer() -> None:
@@ -285,13 +399,16 @@ class Partition:
             except PalimpsestError as error:
                 asker.fail(id, error)
             except Exception as error:
-                log.error("read_failed", request=id, exc_info=error)
-                asker.fail(id, InternalError(f"the server failed: {type(error).__name__}; it is logged there"))
+                asker.fail(id, internal_error(id, error))
 
+        self._start_read(id, asker, answer)
+
+    def _start_read(self, id: int, asker: Asker, job: Job) -> None:
+        """job: answers asker, and raises nothing."""
         if len(self._jobs) >= _JOBS_WAITING_MAX:
             asker.fail(id, Overloaded("too many reads wait", limit="reads_waiting_max", maximum=_JOBS_WAITING_MAX))
         else:
-            self._start_job(answer)
+            self._start_job(job)
 
     def _start_job(self, job: Job) -> None:
         """job: raises nothing."""
@@ -319,12 +436,52 @@ class Partition:
             recent = {name: exists for name, (_, exists) in self.registry.existence.items() if name > after}
             heads = await self.archive.names(message.branch, prefix=pattern.prefix, after=after, limit=limit + 1)
             exhausted = len(heads) <= limit
-            names = {head.document for head in heads if head.kind != _DELETE and recent.get(head.document, True)}
+            deleted = message.deleted
+            names = {
+                head.document
+                for head in heads
+                if deleted or recent.get(head.document, head.kind != _DELETE and not await self._is_erased(head))
+            }
             last = None if exhausted else heads[-1].document
-            names.update(name for name, exists in recent.items() if exists and (last is None or name <= last))
+            names.update(
+                name for name, exists in recent.items() if (exists or deleted) and (last is None or name <= last)
+            )
             found += sorted(name for name in names if pattern.matches(name))
             after = after if last is None else last
         return Names(message.id, tuple(found[:limit]), len(found) > limit)
+
+    async def _is_erased(self, head: Head) -> bool:
+        """Whether the newest version is the erasure of the whole document."""
+        if head.kind != _ERASE:
+            return False
+        (stretch,) = await self.archive.load([(head.document, head.branch)])
+        return stretch is not None and is_whole(decode_delta(stretch.rows[-1].event.delta))
+
+    # --- imports -------------------------------------------------------------------------------------------------
+
+    def _import(self, actor: DocumentActor, message: Import, asker: Asker, now: int) -> None:
+        entries = [entry for entry in message.entries if entry.version > actor.version]
+        maximum = self.limits.page_items_max
+        if len(message.entries) > maximum:
+            error: PalimpsestError = LimitExceeded(
+                f"{len(message.entries)} versions at once; page_items_max is {maximum}",
+                limit="page_items_max",
+                maximum=maximum,
+                actual=len(message.entries),
+            )
+            asker.fail(message.id, error)
+        elif any(entry.version == actor.version and entry.at != actor.at for entry in message.entries):
+            error = Conflict(f"version {actor.version} of {actor.document!r} is another one here, made at another time")
+            asker.fail(message.id, error)
+        elif not entries:
+            asker.reply(Imported(message.id, actor.version, 0))
+        else:
+            adopting, after = Adopting(message.id, asker, len(entries)), actor.version
+            for entry in entries:
+                self.registry.route(
+                    Adopt(entry.version, actor.document, actor.branch, expect=after, entry=entry), adopting, now
+                )
+                after = entry.version
 
     # --- after a commit ------------------------------------------------------------------------------------------
 
@@ -405,106 +562,12 @@ class Partition:
                     await anyio.sleep(pause_seconds(anyio.current_time() - started, self.tail.bytes))
                 else:
                     await anyio.sleep(self._archive_pause_seconds)
+            await self._tidy(archiver)
 
-    async def trim_once(self) -> None:
-        """Forgets what is archived of the journal, some way behind, in steps that leave room for commits."""
-        while await self.journal.trim(self._trim_end(), batches_max=(step := self._trim_step())) == step:
-            await anyio.sleep(_TRIM_STEP_PAUSE_SECONDS)
-
-    async def _trim(self) -> None:
-        while True:
-            await self._archived.wait()
-            self._archived = anyio.Event()
-            await anyio.sleep(_TRIM_PAUSE_SECONDS)
-            try:
-                await self.trim_once()
-            except CommitFailed as error:
-                log.warning("trimming_failed", reason=error.reason)
-
-    def _trim_end(self) -> int:
-        """What is archived, less what is kept of it."""
-        event_bytes = self.committer.bytes // max(1, self.committer.events) or _EVENT_BYTES
-        return self.tail.start - self._trim_keep_bytes // event_bytes
-
-    def _trim_step(self) -> int:
-        """How many batches are about as large as a step may be."""
-        batch_bytes = self.committer.bytes // max(1, self.committer.batches) or _EVENT_BYTES
-        return max(1, min(_TRIM_BATCHES_MAX, _TRIM_BYTES // batch_bytes))
-
-
-class _Question:
-    """Asks from within, for one answer."""
-
-    client = ""
-
-    def __init__(self) -> None:
-        self.answer: object = None
-        self.error: PalimpsestError | None = None
-        self.answered = anyio.Event()
-
-    def committed(self, id: int, version: int, at: int) -> None:
-        raise AssertionError("a question does not write")
-
-    def reply(self, message: object) -> None:
-        self.answer = message
-        self.answered.set()
-
-    def fail(self, id: int, error: PalimpsestError) -> None:
-        self.error = error
-        self.answered.set()
-
-
-class _Gathering:
-    """Asks for many documents, and answers when all are there. Ids are places in the list."""
-
-    def __init__(self, id: int, peer: Asker, count: int, limits: Limits) -> None:
-        self.client = peer.client
-        self._id = id
-        self._peer = peer
-        self._limits = limits
-        self._found: list[Document | None] = [None] * count
-        self._missing = count
-        self._bytes = 0
-        self._error: PalimpsestError | None = None
-
-    def committed(self, id: int, version: int, at: int) -> None:
-        raise AssertionError("reads only")
-
-    def reply(self, message: object) -> None:
-        assert isinstance(message, Document)
-        self._found[message.id] = Document(
-            self._id,
-            message.document,
-            message.branch,
-            message.version,
-            message.kind,
-            message.at,
-            message.value,
-            message.meta,
-        )
-        self._bytes += len(message.value)
-        self._one_less()
-
-    def fail(self, id: int, error: PalimpsestError) -> None:
-        if not isinstance(error, DocumentNotFound):
-            self._error = error
-        self._one_less()
-
-    def _one_less(self) -> None:
-        self._missing -= 1
-        if self._missing == 0:
-            self._answer()
-
-    def _answer(self) -> None:
-        maximum = self._limits.frame_bytes_max * 3 // 4
-        if self._error is None and self._bytes > maximum:
-            self._error = LimitExceeded(
-                f"these documents are {self._bytes} bytes together; ask for fewer at once",
-                limit="frame_bytes_max",
-                maximum=maximum,
-                actual=self._bytes,
-            )
-        if self._error is not None:
-            self._peer.fail(self._id, self._error)
-        else:
-            self._peer.reply(Documents(self._id, tuple(self._found)))
+    async def _tidy(self, archiver: Archiver) -> None:
+        """Keeps house for as long as there is nothing to archive."""
+        try:
+            while not self._to_archive.is_set() and await archiver.tidy():
+                await anyio.sleep(self._archive_pause_seconds / 10)
+        except CommitFailed as error:
+            log.warning("tidying_failed", reason=error.reason)

@@ -8,13 +8,25 @@ that it goes when it is idle, or when memory is short.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
 
 from palimpsest.actors.committer import Asker, Committer, Entry
-from palimpsest.actors.document import Command, DocumentActor, Write, check_key, identity_of
+from palimpsest.actors.document import (
+    DocumentActor,
+    Key,
+    Lookup,
+    Request,
+    Routed,
+    Write,
+    check_key,
+    identity_of,
+    key_of,
+    make_actor,
+)
+from palimpsest.actors.stream import Stream, ends, is_whole
 from palimpsest.actors.tail import Tail
 from palimpsest.actors.transaction import SILENT, Transaction, TransactionAnswer
 from palimpsest.errors import (
@@ -27,16 +39,19 @@ from palimpsest.errors import (
 )
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
-from palimpsest.protocol.messages import Get, History, Transact
+from palimpsest.protocol.messages import Transact
 from palimpsest.state.names import check_name
-from palimpsest.storage.contracts import Archive
+from palimpsest.state.ops import decode_delta
+from palimpsest.state.working import apply_delta
+from palimpsest.storage.contracts import Archive, Stretch
 from palimpsest.storage.events import Batch, Event
-from palimpsest.words import MAIN, Kind
+from palimpsest.words import MAIN, RECORD, Kind
 
 log = get_logger("palimpsest.actors")
 
 _WAKE_TOGETHER = 64
-_CREATE, _UPDATE = int(Kind.CREATE), int(Kind.UPDATE)
+_UPDATE, _DELETE, _ERASE = int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
+_WRITTEN = frozenset((int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE)))
 
 Job = Callable[[], Awaitable[None]]
 
@@ -50,14 +65,14 @@ class Registry:
         tail: Tail,
         limits: Limits,
         start_job: Callable[[Job], None],
-        look_up: Callable[[DocumentActor, Get | History, Asker], None],
+        look_up: Callable[[DocumentActor, Lookup, Asker, int], None],
     ) -> None:
         self.limits = limits
         self.mailbox_items_max = limits.mailbox_items_max
         self.tail = tail
         self.committer: Committer
         """Set by the partition, which joins the two."""
-        self.actors: dict[str, DocumentActor] = {}
+        self.actors: dict[Key, DocumentActor] = {}
         self.existence: dict[str, tuple[int, bool]] = {}
         """Documents that the tail made or deleted: (position, whether it exists since)."""
         self.refusal: PalimpsestError | None = None
@@ -68,7 +83,7 @@ class Registry:
         self.look_up = look_up
         self._archive = archive
         self._start_job = start_job
-        self._dropped: dict[str, deque[int]] = {}
+        self._dropped: dict[Key, deque[int]] = {}
         """Of actors that were dropped: the tail's positions of their streams, for whoever is woken in their place."""
         self._asleep: deque[DocumentActor] = deque()
         self._waking = False
@@ -76,7 +91,7 @@ class Registry:
 
     # --- routing -------------------------------------------------------------------------------------------------
 
-    def route(self, message: Command, asker: Asker, now: int) -> None:
+    def route(self, message: Routed, asker: Asker, now: int) -> None:
         """To the actor of message.document, which answers now or later. Raises nothing."""
         actor = self.actors.get(message.document)
         if actor is None or message.branch != MAIN:
@@ -85,6 +100,10 @@ class Registry:
             except PalimpsestError as error:
                 asker.fail(message.id, error)
                 return
+        self.hand(actor, message, asker, now)
+
+    def hand(self, actor: DocumentActor, message: Request, asker: Asker, now: int) -> None:
+        """As `route`, where the actor is known."""
         actor.used = self.tick
         try:
             actor.receive(message, asker, now)
@@ -96,26 +115,27 @@ class Registry:
 
     def actor(self, document: str, branch: str) -> DocumentActor:
         """The actor, awake or about to be. Raises InvalidName or BranchNotFound."""
-        if branch != MAIN:
+        if branch not in (MAIN, RECORD):
             raise BranchNotFound(f"{document!r} has no branch {branch!r}", document=document, branch=branch)
-        actor = self.actors.get(document)
+        key = key_of(document, branch)
+        actor = self.actors.get(key)
         if actor is None:
             check_name(document, name_bytes_max=self.limits.name_bytes_max)
-            actor = self.actors[document] = DocumentActor(document, branch, self)
-            actor.positions = self._dropped.pop(document, actor.positions)
+            actor = self.actors[key] = make_actor(document, branch, self)
+            actor.positions = self._dropped.pop(key, actor.positions)
             self._wake(actor)
         return actor
 
-    def transact(self, message: Transact, asker: Asker, now: int) -> None:
-        """Raises nothing; the asker hears."""
+    def transact(self, message: Transact, asker: Asker, now: int, kinds: frozenset[int] = _WRITTEN) -> None:
+        """kinds: that its parts may have. Raises nothing; the asker hears."""
         try:
             if self.refusal is not None:
                 raise self.refusal
-            actors = self._parties(message)
+            actors = self._parties(message, kinds, now)
         except PalimpsestError as error:
             asker.fail(message.id, error)
             return
-        transaction = Transaction(message, asker, now, actors)
+        transaction = Transaction(message, asker, now if message.at is None else message.at, actors)
         ready = transaction.looked_up and not self.committer.blocked
         if ready and all(actor.inbox is None for actor in actors):
             self._execute(transaction)
@@ -178,10 +198,12 @@ class Registry:
         transaction.asker.fail(transaction.message.id, error)
         self._free(transaction)
 
-    def _parties(self, message: Transact) -> list[DocumentActor]:
+    def _parties(self, message: Transact, kinds: frozenset[int], now: int) -> list[DocumentActor]:
         parts = message.parts
         if not parts:
             raise InvalidRequest("a transaction without parts", reason="no parts")
+        if message.at is not None and not 0 <= message.at <= now:
+            raise InvalidRequest("what is said to have happened at another time lies in the past", reason="at")
         check_key(message.key, self.limits)
         maximum = self.limits.transaction_documents_max
         if len(parts) > maximum:
@@ -192,7 +214,7 @@ class Registry:
                 actual=len(parts),
             )
         for part in parts:
-            if part.kind not in Kind._value2member_map_:
+            if part.kind not in kinds:
                 raise InvalidRequest(f"{part.document!r}: no kind {part.kind}", reason="kind")
         if len({(part.document, part.branch) for part in parts}) < len(parts):
             raise InvalidRequest("a document branch twice in one transaction", reason="twice")
@@ -308,9 +330,10 @@ class Registry:
     def adopt(self, batch: Batch, events: list[Event]) -> None:
         """At the start: what the journal has beyond the archive. The actors that it concerns exist, asleep."""
         for position, event in enumerate(events, batch.position):
-            actor = self.actors.get(event.document)
+            key = key_of(event.document, event.branch)
+            actor = self.actors.get(key)
             if actor is None:
-                actor = self.actors[event.document] = DocumentActor(event.document, event.branch, self)
+                actor = self.actors[key] = make_actor(event.document, event.branch, self)
                 actor.inbox = deque()
                 self._asleep.append(actor)
             actor.positions.append(position)
@@ -334,20 +357,20 @@ class Registry:
             self._waking = False
 
     async def _wake_together(self, actors: list[DocumentActor]) -> None:
+        streams = [(actor.document, actor.branch) for actor in actors]
+        records = [(actor.document, RECORD) for actor in actors if actor.branch != RECORD]
         try:
-            stretches = await self._archive.load([(actor.document, actor.branch) for actor in actors])
+            stretches = await self._load(streams + records)
         except PalimpsestError as error:
             for actor in actors:
                 self._drop(actor, error)
             return
-        for actor, stretch in zip(actors, stretches, strict=True):
+        found = dict(zip(streams + records, stretches, strict=True))
+        for actor in actors:
             try:
-                if stretch is not None:
-                    actor.load(stretch)
-                for position in actor.tail_positions():
-                    row = self.tail.row(position)
-                    if row.event.version > actor.version:
-                        actor.replay(row)
+                self._revive(actor, found[actor.document, actor.branch])
+                if actor.branch != RECORD:
+                    actor.record = self._record(actor.document, found[actor.document, RECORD])
             except Exception as error:
                 self._log_crash(0, error)
                 self._drop(actor, _internal_error(error))
@@ -355,6 +378,38 @@ class Registry:
             actor.durable = actor.version
             self.wakes += 1
             actor.drain()
+
+    async def _load(self, streams: list[tuple[str, str]]) -> list[Stretch | None]:
+        """What the archive knows, all that the tail does not have any more included."""
+        while True:
+            start = self.tail.start
+            stretches = await self._archive.load(streams)
+            if self.tail.start == start:  # otherwise something may have left the tail that was not in the archive yet
+                return stretches
+
+    def _revive(self, stream: Stream, stretch: Stretch | None) -> None:
+        """stream becomes what the archive knows, and what the tail has beyond it."""
+        if stretch is not None:
+            stream.load(stretch)
+        for position in self.tail_positions(key_of(stream.document, stream.branch)):
+            row = self.tail.row(position)
+            if row.event.version > stream.version:
+                stream.replay(row)
+
+    def tail_positions(self, key: Key) -> Sequence[int]:
+        """Of the events of a stream that the tail has, in order."""
+        actor = self.actors.get(key)
+        if actor is not None:
+            return actor.tail_positions()
+        return [position for position in self._dropped.get(key, ()) if position >= self.tail.start]
+
+    def _record(self, document: str, stretch: Stretch | None) -> Any:
+        """The durable value of a document's record; None where it has none."""
+        if stretch is None and not self.tail_positions(key_of(document, RECORD)):
+            return None
+        record = Stream(document, RECORD, self.limits)
+        self._revive(record, stretch)
+        return record.value() if record.exists else None
 
     # --- what the committer says ---------------------------------------------------------------------------------
 
@@ -369,24 +424,39 @@ class Registry:
             asker.committed(id, version, event.at)
             if actor.waiting:
                 actor.release()
-            if event.kind != _UPDATE:
+            if event.kind != _UPDATE or not event.origin:
                 self._note_existence(position, event)
+            if actor.branch is not MAIN:
+                self._note_record(event)
             position += 1
 
     def on_failed(self, entries: list[Entry], error: PalimpsestError) -> None:
         """Nothing of entries was written: their actors are dropped, and everyone who waits hears why."""
-        failed: dict[str, DocumentActor] = {}
-        for actor, asker, id, event in entries:
+        failed: dict[Key, DocumentActor] = {}
+        for actor, asker, id, _ in entries:
             asker.fail(id, error)
-            failed[event.document] = actor
-        for document, actor in failed.items():
-            if self.actors.get(document) is actor:
+            failed[actor.key] = actor
+        for key, actor in failed.items():
+            if self.actors.get(key) is actor:
                 self._drop(actor, error)
 
     def _note_existence(self, position: int, event: Event) -> None:
-        if event.kind != _UPDATE:
+        """An update says that its document exists where it was taken over from elsewhere, after versions that were left out."""
+        if event.branch == MAIN and (event.kind != _UPDATE or not event.origin):
+            exists = event.kind != _DELETE and not (event.kind == _ERASE and is_whole(decode_delta(event.delta)))
             self.existence.pop(event.document, None)  # so that the order is that of positions
-            self.existence[event.document] = (position, event.kind == _CREATE)
+            self.existence[event.document] = (position, exists)
+
+    def _note_record(self, event: Event) -> None:
+        """What is said of a document's versions is durable, and to be seen from now on."""
+        actor = self.actors.get(event.document)
+        if event.branch != RECORD or actor is None:
+            return
+        ops = decode_delta(event.delta)
+        if ends(event.kind, ops):
+            actor.record = None
+        else:
+            actor.record = apply_delta(actor.record, ops, depth_max=self.limits.depth_max)
 
     def on_archived(self, position: int) -> None:
         """Everything before position can be read from the archive."""
@@ -407,12 +477,12 @@ class Registry:
         internal = _internal_error(error)
         asker.fail(id, internal)
         actor.abandon(internal)
-        fresh = self.actors[actor.document] = DocumentActor(actor.document, actor.branch, self)
+        fresh = self.actors[actor.key] = make_actor(actor.document, actor.branch, self)
         fresh.positions = actor.positions  # the committer's entries still speak of the old actor
 
         async def wake() -> None:
             await self.committer.quiet()
-            if self.actors.get(fresh.document) is fresh:
+            if self.actors.get(fresh.key) is fresh:
                 self._wake(fresh)
 
         self._start_job(wake)
@@ -420,10 +490,10 @@ class Registry:
     def _drop(self, actor: DocumentActor, error: PalimpsestError) -> None:
         """Forgets the actor, nothing of which is undecided; the next command wakes it from the log. Not sooner: what made
         it fail may still be so."""
-        if self.actors.get(actor.document) is actor:
-            del self.actors[actor.document]
+        if self.actors.get(actor.key) is actor:
+            del self.actors[actor.key]
             if positions := actor.tail_positions():
-                self._dropped[actor.document] = deque(positions)
+                self._dropped[actor.key] = deque(positions)
         actor.abandon(error)
 
     def _log_crash(self, id: int, error: Exception, **context: Any) -> None:
@@ -439,15 +509,13 @@ class Registry:
 
     async def passivate(self, idle_ticks: int) -> None:
         """Actors that were not used for idle_ticks go; and if the others are too large together, the oldest of them."""
-        self._dropped = {
-            document: positions for document, positions in self._dropped.items() if positions[-1] >= self.tail.start
-        }
+        self._dropped = {key: positions for key, positions in self._dropped.items() if positions[-1] >= self.tail.start}
         total = 0
         for index, actor in enumerate(list(self.actors.values())):
             if index % 200 == 199:
                 await anyio.lowlevel.checkpoint()
             if self.tick - actor.used > idle_ticks and self._can_go(actor):
-                del self.actors[actor.document]
+                del self.actors[actor.key]
             else:
                 if self.tick - actor.used > 1 and actor.is_still() and actor.exists:
                     actor.cool()
@@ -460,12 +528,12 @@ class Registry:
         for actor in sorted(self.actors.values(), key=lambda actor: actor.used):
             if self._can_go(actor):
                 total -= actor.estimated_bytes()
-                del self.actors[actor.document]
+                del self.actors[actor.key]
                 if total <= maximum:
                     return
 
     def _can_go(self, actor: DocumentActor) -> bool:
-        return self.actors.get(actor.document) is actor and actor.is_still() and not actor.tail_positions()
+        return self.actors.get(actor.key) is actor and actor.is_still() and not actor.tail_positions()
 
     def statistics(self) -> dict[str, int]:
         return {

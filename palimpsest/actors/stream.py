@@ -19,14 +19,16 @@ from msgspec import Raw
 from palimpsest.errors import DocumentExists, DocumentNotFound, InvalidRequest, LimitExceeded, VersionConflict
 from palimpsest.limits import Limits
 from palimpsest.protocol.messages import Create, Delete, Document, Update
-from palimpsest.state.ops import Op, Set, decode_delta, encode_delta
-from palimpsest.state.values import check_value, decode_plain, decode_value, encode_value, freeze
+from palimpsest.state.ops import Erase, Op, Set, decode_delta, encode_delta
+from palimpsest.state.record import labels_of
+from palimpsest.state.retention import effective_tags
+from palimpsest.state.values import Value, check_value, decode_plain, decode_value, encode_value, freeze
 from palimpsest.state.working import Working
 from palimpsest.storage.contracts import Row, Stretch
 from palimpsest.storage.events import NO_DELTA, Event
 from palimpsest.words import Kind, Meta
 
-_CREATE, _UPDATE, _DELETE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE)
+_CREATE, _UPDATE, _DELETE, _ERASE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 
 _OP_OVERHEAD_BYTES = 16
 """How much an op may add to a value beyond its own encoded size: a wider int, a wider map header."""
@@ -54,6 +56,7 @@ class Stream:
         "kind",
         "limits",
         "meta",
+        "record",
         "version",
         "working",
     )
@@ -68,6 +71,8 @@ class Stream:
         self.kind = _DELETE
         self.at = 0
         self.meta: Meta | None = None
+        self.record: Any = None
+        """The durable value of the document's record (see `words.RECORD`), frozen; None where it has none."""
         self.working: Working | None = None
         self.encoded: bytes | None = None
         self.bytes_bound = 0
@@ -152,9 +157,18 @@ class Stream:
         """The answer to a read of the newest decided version. Raises DocumentNotFound."""
         if not self.exists:
             raise self._not_found()
+        meta = self.meta if self.record is None else self.labelled(self.version, self.meta)
         return Document(
-            id, self.document, self.branch, self.version, self.kind, self.at, Raw(self.encoded_value()), self.meta
+            id, self.document, self.branch, self.version, self.kind, self.at, Raw(self.encoded_value()), meta
         )
+
+    def labelled(self, version: int, meta: Meta | None) -> Meta | None:
+        """What was said of a version when it was made, with the tags that it was given or lost since."""
+        labels = labels_of(self.record, self.branch, version)
+        if not labels:
+            return meta
+        said = meta or Meta()
+        return Meta(said.by, said.description, effective_tags(said.tags, labels))
 
     # --- the value -----------------------------------------------------------------------------------------------
 
@@ -166,6 +180,10 @@ class Stream:
             encoded = self.encoded = encode_value(self.working.freeze())
             self.bytes_bound = len(encoded)
         return encoded
+
+    def value(self) -> Value:
+        """The newest decided value, frozen. The document exists."""
+        return (self.working or self._wake_value()).freeze()
 
     def cool(self) -> None:
         """Keeps only the encoded form, which is a third of the size."""
@@ -186,6 +204,7 @@ class Stream:
         """Becomes what the archive knows. Raises StoreCorrupt's causes (DeltaFailed) where it does not fit together."""
         snapshot = stretch.snapshot
         rows = stretch.rows
+        self.version = rows[0].event.version - 1  # what came before is not kept, or is in the snapshot
         if snapshot is not None:
             own = rows[0].event
             assert own.version == snapshot.version, (own.version, snapshot.version)
@@ -198,14 +217,14 @@ class Stream:
             self.replay(row)
 
     def replay(self, row: Row) -> None:
-        """Goes on by one event of the log. The event's version follows the stream's."""
+        """Goes on by one event of the log. The event's version follows the stream's, or it sets the whole value."""
         event = row.event
-        assert event.version == self.version + 1, (event.version, self.version)
-        if event.kind == _DELETE:
+        ops = decode_delta(event.delta)
+        assert event.version == self.version + 1 or sets_all(event.kind, ops), (event.version, self.version)
+        if ends(event.kind, ops):
             self._forget_value()
         else:
-            ops = decode_delta(event.delta)
-            if event.kind == _CREATE:
+            if not self.exists or event.kind == _CREATE:
                 self.exists = True
                 self.working = Working(None)
             working = self.working or self._wake_value()
@@ -317,6 +336,21 @@ class Stream:
             branch=self.branch,
             version=self.version or None,
         )
+
+
+def ends(kind: int, ops: Sequence[Op]) -> bool:
+    """Whether the document does not exist after such an event."""
+    return kind == _DELETE or (kind == _ERASE and is_whole(ops))
+
+
+def is_whole(ops: Sequence[Op]) -> bool:
+    """Whether the delta of an erasure is that of the whole document."""
+    return bool(ops) and type(ops[0]) is Erase and not ops[0].path
+
+
+def sets_all(kind: int, ops: Sequence[Op]) -> bool:
+    """Whether the value after such an event does not depend on the one before it, so that it may follow a gap."""
+    return ends(kind, ops) or (bool(ops) and type(ops[0]) is Set and not ops[0].path)
 
 
 def check_meta(meta: Meta, limits: Limits) -> None:

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import deque
 
 from palimpsest.storage.contracts import Row
-from palimpsest.storage.events import Batch, Event, decode_events
+from palimpsest.storage.events import Batch, Event, decode_body, decode_events, event_salt
 
 
 class Tail:
@@ -53,6 +53,10 @@ class Tail:
         """start <= position < end."""
         batch = self._batches[self._index(position)]
         return Row(position, self._events(batch)[position - batch.position])
+
+    def salt(self, position: int) -> bytes:
+        """Of the event at position. start <= position < end."""
+        return event_salt(decode_body(self._batches[self._index(position)].body)[0], position)
 
     def rows(self, position: int, *, rows_max: int, bytes_max: int) -> list[Row]:
         """Rows from `position` on; at least one where there is one, then as both bounds allow, by whole batches."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from palimpsest.actors.commands import Remove
 from palimpsest.actors.committer import Asker
 from palimpsest.errors import PalimpsestError
 from palimpsest.protocol.messages import Create, Delete, Made, Part, Transact, Transacted, Update
@@ -16,7 +17,7 @@ from palimpsest.storage.events import Event
 from palimpsest.words import Kind
 
 if TYPE_CHECKING:
-    from palimpsest.actors.document import DocumentActor
+    from palimpsest.actors.document import DocumentActor, Write
 
 
 class Transaction:
@@ -50,15 +51,16 @@ class Transaction:
     def _decide_part(self, actor: DocumentActor, part: Part, more: int) -> Event:
         message, origin, now = self.message, self.asker.client, self.now
         id, meta, key = message.id, message.meta, message.key
+        write: Write
         if part.kind == Kind.UPDATE:
-            update = Update(id, part.document, part.body, part.branch, part.expect, False, meta, key)
-            return actor.decide_update(update, origin, now, more)
-        if part.kind == Kind.CREATE:
-            return actor.decide_create(
-                Create(id, part.document, part.body, part.branch, False, meta, key), origin, now, more
-            )
-        delete = Delete(id, part.document, part.branch, part.expect, False, meta, key)
-        return actor.decide_delete(delete, origin, now, more)
+            write = Update(id, part.document, part.body, part.branch, part.expect, False, meta, key)
+        elif part.kind == Kind.CREATE:
+            write = Create(id, part.document, part.body, part.branch, False, meta, key)
+        elif part.kind == Kind.DELETE:
+            write = Delete(id, part.document, part.branch, part.expect, False, meta, key)
+        else:
+            write = Remove(id, part.document, part.branch, False, meta, key, part.expect)
+        return actor.decisions[type(write)](actor, write, origin, now, more)
 
 
 class TransactionAnswer:

@@ -9,16 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from palimpsest.cli.assignments import parse_assignments, parse_json
-from palimpsest.cli.options import AsJson, Branch, By, Description, Expect, Name, Tags
+from palimpsest.cli.options import AsJson, AsOf, At, Branch, By, Description, Expect, Name, Pattern, Tags, WithTag
 from palimpsest.cli.output import (
     about_document,
-    about_version,
     document_json,
     print_json,
+    print_made,
     print_value,
     remark,
-    version_json,
 )
+from palimpsest.cli.places import get_at, make_place
 from palimpsest.cli.session import ask_server
 from palimpsest.client import Client, Version
 from palimpsest.errors import DocumentExists, DocumentNotFound, InvalidDelta, VersionConflict
@@ -29,12 +29,15 @@ from palimpsest.words import MAIN
 def get(
     context: typer.Context,
     name: Name,
-    version: Annotated[int | None, typer.Option(metavar="N", min=1, help="As of this version.")] = None,
+    version: AsOf = None,
+    at: At = None,
+    tag: WithTag = None,
     branch: Branch = MAIN,
     as_json: AsJson = False,
 ) -> None:
-    """Print a document, as it is now or as it was at a version."""
-    document = ask_server(context, lambda client: client.get(name, version=version, branch=branch))
+    """Print a document, as it is now or as it was: at a version, at a time, or where it was tagged."""
+    place = make_place(version, at, tag, branch)
+    document = ask_server(context, lambda client: get_at(client, name, place))
     if as_json:
         print_json(document_json(document))
     else:
@@ -56,7 +59,7 @@ def set_value(
     """Give a document a whole new value; it is created where it does not exist."""
     content = parse_json(sys.stdin.read() if value == "-" else value, what="the value")
     about = {"by": by, "description": description, "tags": tags or (), "branch": branch}
-    _print_made(ask_server(context, lambda client: _put(client, name, content, expect, about)), as_json)
+    print_made(ask_server(context, lambda client: _put(client, name, content, expect, about)), as_json)
 
 
 def update(
@@ -90,7 +93,7 @@ def update(
             name, delta, expect=expect, by=by, description=description, tags=tags or (), branch=branch
         ),
     )
-    _print_made(made, as_json)
+    print_made(made, as_json)
 
 
 def delete(
@@ -110,21 +113,20 @@ def delete(
             name, expect=expect, by=by, description=description, tags=tags or (), branch=branch
         ),
     )
-    _print_made(made, as_json)
+    print_made(made, as_json)
 
 
 def list_names(
     context: typer.Context,
-    pattern: Annotated[
-        str, typer.Argument(metavar="PATTERN", help="* stands for one level of a name, ** for any depth.")
-    ] = "**",
+    pattern: Pattern = "**",
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those that are deleted, too.")] = False,
     branch: Branch = MAIN,
     as_json: AsJson = False,
 ) -> None:
     """Print the names of the documents that exist, in order."""
 
     async def print_names(client: Client) -> None:
-        async for name in client.list(pattern, branch=branch):
+        async for name in client.list(pattern, branch=branch, deleted=deleted):
             if as_json:
                 print_json({"document": name})
             else:
@@ -168,10 +170,3 @@ def _delta(
     if merge_patch is not None:
         return Delta.from_merge_patch(parse_json(merge_patch.read(), what="the merge patch"))
     return parse_assignments(changes, deletions)
-
-
-def _print_made(version: Version, as_json: bool) -> None:
-    if as_json:
-        print_json(version_json(version))
-    else:
-        remark(about_version(version))

@@ -27,12 +27,14 @@ class Exit(IntEnum):
 
     OK = 0
     UNEXPECTED = 1
-    """An error of ours, or a check that found differences."""
+    """An error of ours, a check that found differences or faults, or a question that was not answered with yes."""
     USAGE = 2
     """The command line does not parse, or the server refused what was asked: asking again will not help."""
     NOT_FOUND = 3
+    """No such document, branch or version, or a version that is not kept any more."""
     CONFLICT = 4
-    """Someone else got there first, or a `test` in a patch did not hold: read again, decide again."""
+    """Someone else got there first, a `test` in a patch did not hold, or what is to be undone was changed again: read again,
+    decide again."""
     UNAVAILABLE = 5
     """No connection, no answer in time, or a server that has too much to do: try again later."""
     STORAGE = 6

@@ -1,4 +1,4 @@
-"""`history` and `watch`: what happened to documents, and what is happening."""
+"""`watch`: what is happening to documents."""
 
 from __future__ import annotations
 
@@ -6,42 +6,12 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from palimpsest.cli.options import AsJson, Branch, Name
-from palimpsest.cli.output import (
-    about_version,
-    change_json,
-    console,
-    delta_lines,
-    print_json,
-    print_value,
-    remark,
-    version_json,
-)
+from palimpsest.cli.options import AsJson, Branch
+from palimpsest.cli.output import change_json, print_entry, print_json, print_value, remark
 from palimpsest.cli.session import ask_server
-from palimpsest.client import Change, Client, Version
+from palimpsest.client import Change, Client
 from palimpsest.words import MAIN
-
-
-def history(
-    context: typer.Context,
-    name: Name,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N versions.")] = None,
-    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="From the first version on.")] = False,
-    branch: Branch = MAIN,
-    as_json: AsJson = False,
-) -> None:
-    """Print the versions of a document: when, who, why, and what changed."""
-
-    async def print_versions(client: Client) -> None:
-        async for version in client.history(name, newest_first=not oldest_first, limit=limit, branch=branch):
-            if as_json:
-                print_json(version_json(version))
-            else:
-                _print_entry(version)
-
-    ask_server(context, print_versions)
 
 
 def watch(
@@ -82,15 +52,7 @@ def _print_change(change: Change, *, as_json: bool, values: bool) -> None:
     if as_json:
         print_json(change_json(change, values=values))
     else:
-        _print_entry(change)
+        print_entry(change)
         if values:
             print_value(change.value)
     sys.stdout.flush()
-
-
-def _print_entry(version: Version | Change) -> None:
-    out = console()
-    out.print(about_version(version))
-    if version.delta is not None:
-        for line in delta_lines(version.delta):
-            out.print(Text("    ").append_text(line))

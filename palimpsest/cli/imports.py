@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from palimpsest.cli.exits import Exit
 from palimpsest.cli.git.checker import Check, Report
@@ -19,6 +16,7 @@ from palimpsest.cli.git.plan import Skipped
 from palimpsest.cli.git.repository import Repository
 from palimpsest.cli.options import AsJson
 from palimpsest.cli.output import console, print_json
+from palimpsest.cli.progress import progress_bar
 from palimpsest.cli.session import ask_server
 
 _NAMED_MAX = 20
@@ -43,7 +41,7 @@ def import_git(
     """
     repository = Repository(path)
     prefix = check_prefix(repository.name if prefix is None else prefix)
-    with _progress_bar("checking" if check else "importing") as on_commit:
+    with progress_bar("checking" if check else "importing", "commits") as on_commit:
         if check:
             report = ask_server(
                 context, lambda client: Check(client, repository, prefix=prefix, on_commit=on_commit).run()
@@ -58,16 +56,6 @@ def import_git(
     _print_report(report, as_json)
     if report.differences:
         raise typer.Exit(Exit.UNEXPECTED)
-
-
-@contextmanager
-def _progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Gives what is to be called with (commits done, commits in all). The bar is drawn on a terminal only."""
-    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TextColumn("commits"), TimeRemainingColumn())
-    errors = console(stderr=True)
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        bar = progress.add_task(doing, total=None)
-        yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
 def _print_summary(summary: Summary, as_json: bool) -> None:

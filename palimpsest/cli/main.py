@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
-from palimpsest.cli import demo, documents, follow, imports, serve
-from palimpsest.cli.session import DEFAULT_URL, Commands, Settings
+from palimpsest.cli import (
+    backups,
+    demo,
+    diffs,
+    documents,
+    erasing,
+    follow,
+    history,
+    imports,
+    keeping,
+    proof,
+    serve,
+    transfer,
+    usage,
+    versions,
+)
+from palimpsest.cli.late import LateCommands, command, group
+from palimpsest.cli.session import DEFAULT_URL, Settings
 
 _HELP = (
     "Palimpsest, a state server: every change is a delta in a durable log, and every version stays readable.\n\n"
@@ -16,8 +32,53 @@ _HELP = (
     "failed, 2 refused, 3 not found, 4 conflict, 5 server away or overloaded, 6 storage, 7 protocol, 8 cursor, 9 git."
 )
 
-app = typer.Typer(cls=Commands, help=_HELP, no_args_is_help=True, rich_markup_mode="rich")
-importing = typer.Typer(help="Bring in what lives elsewhere.", no_args_is_help=True, rich_markup_mode="rich")
+
+class _All(LateCommands):
+    apps: ClassVar[dict[str, typer.Typer]] = {
+        "serve": command(serve.serve, "serve", "serve state.db --port 7411"),
+        "get": command(documents.get, "get", "get notes/1 --version 3"),
+        "set": command(documents.set_value, "set", """set notes/1 '{"title": "A"}' --by ana"""),
+        "update": command(documents.update, "update", "update notes/1 title=B stars+=1 draft- tags\\[]=new --expect 3"),
+        "delete": command(documents.delete, "delete", "delete notes/1 --by ana -m 'not needed'"),
+        "list": command(documents.list_names, "list", "list 'notes/*'"),
+        "watch": command(follow.watch, "watch", "watch 'notes/**' --json"),
+        "history": command(history.history, "history", "history notes/1 --since 2d --by ana --limit 10"),
+        "diff": command(diffs.diff, "diff", "diff notes/1 3 5"),
+        "blame": command(history.blame, "blame", "blame notes/1 --path meta"),
+        "revert": command(versions.revert, "revert", "revert notes/1 3 --by ana -m 'the last good one'"),
+        "undo": command(versions.undo, "undo", "undo notes/1 4 --by ana"),
+        "tag": command(versions.tag, "tag", "tag notes/1 3 released"),
+        "untag": command(versions.untag, "untag", "untag notes/1 3 released"),
+        "prune": command(keeping.prune, "prune", "prune 'logs/**' --versions 100 --age 30d"),
+        "retention": group(
+            "retention",
+            "How much of the past is kept.",
+            {
+                "list": (keeping.list_policies, "retention list"),
+                "set": (keeping.set_policy, "retention set logs --documents 'logs/**' --age 30d"),
+                "delete": (keeping.delete_policy, "retention delete logs"),
+            },
+        ),
+        "erase": command(erasing.erase, "erase", "erase users/7 --path email --by ana -m 'request 81'"),
+        "stats": command(usage.stats, "stats", "stats 'notes/**'"),
+        "digest": command(proof.digest, "digest", "digest notes/1 >> kept.jsonl"),
+        "verify": command(proof.verify, "verify", "verify state.db --against kept.jsonl"),
+        "export": command(transfer.export, "export", "export 'notes/**' -o notes.jsonl"),
+        "import": group(
+            "import",
+            "Bring in what lives elsewhere.",
+            {
+                "history": (transfer.import_history, "import history notes.jsonl"),
+                "git": (imports.import_git, "import git ~/src/flask --prefix flask/"),
+            },
+        ),
+        "backup": command(backups.backup, "backup", "backup backups/monday"),
+        "restore": command(backups.restore, "restore", "restore backups/monday state.db"),
+        "demo": command(demo.demo, "demo", "demo"),
+    }
+
+
+app = typer.Typer(cls=_All, help=_HELP, no_args_is_help=True, rich_markup_mode="rich")
 
 
 def _print_version(wanted: bool) -> None:
@@ -40,25 +101,6 @@ def settings(
     ] = False,
 ) -> None:
     context.obj = Settings(url=url, timeout_seconds=timeout)
-
-
-def _example(line: str) -> str:
-    return f"Example:  [bold]palimpsest {line}[/bold]"
-
-
-app.command("serve", epilog=_example("serve state.db --port 7411"))(serve.serve)
-app.command("get", epilog=_example("get notes/1 --version 3"))(documents.get)
-app.command("set", epilog=_example("""set notes/1 '{"title": "A"}' --by ana"""))(documents.set_value)
-app.command("update", epilog=_example("update notes/1 title=B stars+=1 draft- tags\\[]=new --expect 3"))(
-    documents.update
-)
-app.command("delete", epilog=_example("delete notes/1 --by ana -m 'not needed'"))(documents.delete)
-app.command("list", epilog=_example("list 'notes/*'"))(documents.list_names)
-app.command("history", epilog=_example("history notes/1 --limit 10"))(follow.history)
-app.command("watch", epilog=_example("watch 'notes/**' --json"))(follow.watch)
-app.command("demo", epilog=_example("demo"))(demo.demo)
-app.add_typer(importing, name="import")
-importing.command("git", epilog=_example("import git ~/src/flask --prefix flask/"))(imports.import_git)
 
 
 def main() -> None:

@@ -15,3 +15,13 @@ Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A 
 Expect = Annotated[
     int | None, typer.Option(metavar="N", min=0, help="Only if the document is at version N (0: does not exist).")
 ]
+Pattern = Annotated[
+    str, typer.Argument(metavar="PATTERN", help="Names of documents: * stands for one level, ** for any depth.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go on without a question.")]
+At = Annotated[
+    str | None, typer.Option(metavar="TIME", help="As of then: ISO 8601, or how long ago, such as 2h or 3d.")
+]
+WithTag = Annotated[str | None, typer.Option("--tag", metavar="TAG", help="As of the newest version with this tag.")]
+AsOf = Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="As of this version.")]
+Made = Annotated[str, typer.Argument(metavar="VERSION", help="A number, @TIME, tag=TAG, or one of these as BRANCH:...")]

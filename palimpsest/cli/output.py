@@ -7,6 +7,7 @@ only on a terminal. The keys of JSON output are promises: `docs/cli.md` lists th
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from rich.text import Text
 
 from palimpsest.client import Change, Document, Version
 from palimpsest.state.delta import Delta
-from palimpsest.state.ops import Op, name_of
+from palimpsest.state.ops import Op, Splice, name_of
 from palimpsest.state.paths import format_path
 
 _COLOURED_CHARACTERS_MAX = 100_000
@@ -27,7 +28,11 @@ _OPS_SHOWN_MAX = 20
 _VALUE_SHOWN_MAX = 100
 """What a person is shown of a delta; `--json` has all of it."""
 
-_KIND_STYLES = {"create": "green", "update": "cyan", "delete": "red"}
+_EDITS_SHOWN_MAX = 5
+
+_sorted_encoder = msgspec.json.Encoder(order="sorted")
+
+_KIND_STYLES = {"create": "green", "update": "cyan", "delete": "red", "erase": "red"}
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -49,14 +54,48 @@ def print_value(value: Any) -> None:
         console().print(JSONHighlighter()(text))
 
 
+def print_lines(lines: Iterable[Text]) -> None:
+    """Each on a line of its own, however long."""
+    out = console()
+    for line in lines:
+        out.print(line)
+
+
+def print_entry(version: Version | Change) -> None:
+    """A version for people: what is said of it, and what changed."""
+    out = console()
+    out.print(about_version(version))
+    if version.delta is not None:
+        for line in delta_lines(version.delta):
+            out.print(Text("    ").append_text(line))
+
+
+def print_made(version: Version, as_json: bool) -> None:
+    """What a writing command made."""
+    if as_json:
+        print_json(version_json(version))
+    else:
+        remark(about_version(version))
+
+
 def remark(text: str | Text) -> None:
     """A line on stderr that a program may throw away."""
     console(stderr=True).print(text, style="dim")
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """`1 version`, `1,204 versions`. many: where one more letter does not make it."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def readable_time(moment: datetime) -> str:
     """In the machine's own time zone, to the second."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def short_time(moment: datetime) -> str:
+    """In the machine's own time zone, to the minute; for columns."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def json_time(moment: datetime) -> str:
@@ -121,24 +160,30 @@ def delta_json(delta: Delta) -> list[dict[str, Any]]:
 
 def about_document(document: Document) -> Text:
     """One line: which version this is, when it was made, by whom and why."""
-    return _about(document.id, document.version, "", document.at, document.by, document.description)
+    return _about(document, document.id, "")
 
 
 def about_version(version: Version | Change) -> Text:
-    kind = version.kind.name.lower()
-    return _about(version.document, version.version, kind, version.at, version.by, version.description)
+    return _about(version, version.document, version.kind.name.lower())
 
 
-def _about(document: str, version: int, kind: str, at: datetime, by: str | None, description: str | None) -> Text:
-    line = Text.assemble((document, "bold"), f"  version {version}")
+def about_when(said: Document | Version | Change) -> Text:
+    """Of one line: when a version was made, by whom, why, and with which tags."""
+    line = Text.assemble((readable_time(said.at), "dim"))
+    if said.by:
+        line.append(f"  {said.by}", style="magenta")
+    if said.description:
+        line.append(f"  {said.description.partition(chr(10))[0]}")
+    if said.tags:
+        line.append(f"  [{', '.join(sorted(said.tags))}]", style="yellow")
+    return line
+
+
+def _about(said: Document | Version | Change, document: str, kind: str) -> Text:
+    line = Text.assemble((document, "bold"), f"  version {said.version}")
     if kind:
         line.append(f"  {kind}", style=_KIND_STYLES[kind])
-    line.append(f"  {readable_time(at)}", style="dim")
-    if by:
-        line.append(f"  {by}", style="magenta")
-    if description:
-        line.append(f"  {description.partition(chr(10))[0]}")
-    return line
+    return line.append("  ").append_text(about_when(said))
 
 
 def delta_lines(delta: Delta) -> list[Text]:
@@ -149,26 +194,41 @@ def delta_lines(delta: Delta) -> list[Text]:
     return lines
 
 
+def short_json(value: Any, characters_max: int = _VALUE_SHOWN_MAX) -> str:
+    """The start of a value, on one line."""
+    text = _sorted_encoder.encode(value).decode()
+    return text if len(text) <= characters_max else text[: characters_max - 1] + "…"
+
+
 def _op_json(op: Op) -> dict[str, Any]:
     """An op as a map: its name, then its fields under their own names."""
     fields = ((name, getattr(op, name)) for name in op.__struct_fields__)
-    return {"op": name_of(op), **{name: _written(field) for name, field in fields}}
+    return {"op": name_of(op), **{name: _field_json(name, field) for name, field in fields}}
+
+
+def _field_json(name: str, field: Any) -> Any:
+    """Paths in their written form, edits as maps; everything else as it is."""
+    if name == "edits":
+        return [msgspec.structs.asdict(edit) for edit in field]
+    return format_path(field) if isinstance(field, tuple) else field
 
 
 def _op_line(op: Op) -> Text:
     line = Text(name_of(op), style="dim")
+    if isinstance(op, Splice):
+        return _splice_line(line, op)
     for name in op.__struct_fields__:
         field = getattr(op, name)
-        text = _written(field) if isinstance(field, tuple) else _short_json(field)
+        text = format_path(field) if isinstance(field, tuple) else short_json(field)
         line.append(f" {text or 'the root'}", style="blue" if isinstance(field, tuple) else "default")
     return line
 
 
-def _written(field: Any) -> Any:
-    """Paths in their written form; everything else as it is."""
-    return format_path(field) if isinstance(field, tuple) else field
-
-
-def _short_json(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= _VALUE_SHOWN_MAX else text[: _VALUE_SHOWN_MAX - 1] + "…"
+def _splice_line(line: Text, op: Splice) -> Text:
+    """Such as `splice body @12 -5 "there"`: from character 12 on, five make way for these."""
+    line.append(f" {format_path(op.path) or 'the root'}", style="blue")
+    for edit in op.edits[:_EDITS_SHOWN_MAX]:
+        line.append(f" @{edit.offset} -{edit.removed} {short_json(edit.inserted)}", style="default")
+    if len(op.edits) > _EDITS_SHOWN_MAX:
+        line.append(f" and {len(op.edits) - _EDITS_SHOWN_MAX} more edits")
+    return line

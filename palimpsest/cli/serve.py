@@ -47,7 +47,7 @@ class LogFormat(StrEnum):
 
 
 def serve(
-    path: Annotated[Path, typer.Argument(metavar="[PATH]", help="The store; made where it does not exist.")] = Path(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The store; made where it does not exist.")] = Path(
         "state.db"
     ),
     host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",

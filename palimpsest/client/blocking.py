@@ -8,33 +8,27 @@ from __future__ import annotations
 
 import importlib.util
 import weakref
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Generator,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 
+from palimpsest.client.asking import OnProgress
 from palimpsest.client.client import Client, connect
-from palimpsest.client.requests import Changes
-from palimpsest.client.results import Change, Document, Version
+from palimpsest.client.history_lines import Line
+from palimpsest.client.reports import ImportReport
+from palimpsest.client.results import Change
+from palimpsest.client.retention import Policies
 from palimpsest.client.subscription import Start, Subscription
-from palimpsest.errors import ConnectionLost
+from palimpsest.client.thread import Thread, blocking, iterating
+from palimpsest.client.transfer import Import
 from palimpsest.words import MAIN
 
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
+_BATCH_LINES = 256
+_BATCH_CHARACTERS = 1024 * 1024
 _UVLOOP = importlib.util.find_spec("uvloop") is not None
 
 
@@ -55,46 +49,17 @@ def connect_sync(
         portal = exits.enter_context(start_blocking_portal("asyncio", {"use_uvloop": _UVLOOP}))
         portal.call(client.open)
         exits.callback(portal.call, client.close)
-        thread = _Thread(portal)
+        thread = Thread(portal)
         exits.callback(thread.leave)
         return SyncClient(client, thread, exits.pop_all())
-
-
-class _Thread:
-    """The thread of the event loop, and whether it still takes calls."""
-
-    def __init__(self, portal: BlockingPortal) -> None:
-        self.portal = portal
-        self._over = False
-
-    def call(self, function: Callable[..., Awaitable[_Result]], *arguments: Any) -> _Result:
-        """Waits for what function(*arguments) gives there. Raises ConnectionLost once the client is closed."""
-        self.check()
-        try:
-            return self.portal.call(function, *arguments)
-        except RuntimeError:
-            self.check()
-            raise
-
-    def check(self) -> None:
-        if self._over:
-            raise ConnectionLost("the client was closed")
-
-    def call_if_open(self, function: Callable[..., Awaitable[object]], *arguments: Any) -> None:
-        """For what closing the client has done as well."""
-        with suppress(ConnectionLost):
-            self.call(function, *arguments)
-
-    def leave(self) -> None:
-        self._over = True
 
 
 class SyncClient:
     """As `Client`, blocking. Its methods take and return the same, and raise the same errors."""
 
-    def __init__(self, client: Client, thread: _Thread, exits: ExitStack) -> None:
+    def __init__(self, client: Client, thread: Thread, exits: ExitStack) -> None:
         """Made by `connect_sync`. exits: closes the client, then ends the thread."""
-        self._client = client
+        self._client = self._inner = client
         self._thread = thread
         # A program that ends, or forgets its client, without closing it: the thread is not to be waited for in vain.
         self._close = weakref.finalize(self, exits.close)
@@ -120,73 +85,27 @@ class SyncClient:
         return self._client.url
 
     @property
+    def retention(self) -> SyncPolicies:
+        return SyncPolicies(self._client.retention, self._thread)
+
+    @property
     def limits(self) -> dict[str, int]:
         return self._client.limits
 
     def statistics(self) -> dict[str, int]:
         return self._client.statistics()
 
-    def ping(self) -> float:
-        return self._thread.call(self._client.ping)
+    ping = blocking(Client.ping)
 
-    # --- writes --------------------------------------------------------------------------------------------------
+    # --- documents -----------------------------------------------------------------------------------------------
 
-    def create(
-        self,
-        document: str,
-        value: Any,
-        *,
-        branch: str = MAIN,
-        by: str | None = None,
-        description: str | None = None,
-        tags: Iterable[str] = (),
-        request_id: str | None = None,
-    ) -> Version:
-        said = _said(branch, by, description, tags, request_id)
-        return self._thread.call(partial(self._client.create, document, value, **said))
-
-    def update(
-        self,
-        document: str,
-        changes: Changes,
-        *,
-        expect: int | None = None,
-        branch: str = MAIN,
-        by: str | None = None,
-        description: str | None = None,
-        tags: Iterable[str] = (),
-        request_id: str | None = None,
-    ) -> Version:
-        said = _said(branch, by, description, tags, request_id)
-        return self._thread.call(partial(self._client.update, document, changes, expect=expect, **said))
-
-    def delete(
-        self,
-        document: str,
-        *,
-        expect: int | None = None,
-        branch: str = MAIN,
-        by: str | None = None,
-        description: str | None = None,
-        tags: Iterable[str] = (),
-        request_id: str | None = None,
-    ) -> Version:
-        said = _said(branch, by, description, tags, request_id)
-        return self._thread.call(partial(self._client.delete, document, expect=expect, **said))
-
-    def transaction(
-        self,
-        changes: Mapping[str, Any],
-        *,
-        expect: Mapping[str, int] | None = None,
-        branch: str = MAIN,
-        by: str | None = None,
-        description: str | None = None,
-        tags: Iterable[str] = (),
-        request_id: str | None = None,
-    ) -> dict[str, Version]:
-        said = _said(branch, by, description, tags, request_id)
-        return self._thread.call(partial(self._client.transaction, changes, expect=expect, **said))
+    create = blocking(Client.create)
+    update = blocking(Client.update)
+    delete = blocking(Client.delete)
+    transaction = blocking(Client.transaction)
+    get = blocking(Client.get)
+    get_many = blocking(Client.get_many)
+    list = iterating(Client.list)
 
     def edit(
         self,
@@ -204,31 +123,33 @@ class SyncClient:
         self._thread.check()
         return self._thread.portal.wrap_async_context_manager(editing)
 
-    # --- reads ---------------------------------------------------------------------------------------------------
+    # --- the past ------------------------------------------------------------------------------------------------
 
-    def get(self, document: str, *, branch: str = MAIN, version: int | None = None) -> Document:
-        return self._thread.call(partial(self._client.get, document, branch=branch, version=version))
+    history = iterating(Client.history)
+    diff = blocking(Client.diff)
+    blame = blocking(Client.blame)
+    digest = blocking(Client.digest)
+    revert = blocking(Client.revert)
+    undo = blocking(Client.undo)
+    tag = blocking(Client.tag)
+    untag = blocking(Client.untag)
 
-    def get_many(self, documents: Sequence[str], *, branch: str = MAIN) -> list[Document | None]:
-        return self._thread.call(partial(self._client.get_many, documents, branch=branch))
+    # --- what is kept --------------------------------------------------------------------------------------------
 
-    def list(self, pattern: str = "**", *, branch: str = MAIN) -> Iterator[str]:
-        return self._flatten(self._client.list_pages(pattern, branch=branch))
+    erase = blocking(Client.erase)
+    prune = blocking(Client.prune)
+    stats = blocking(Client.stats)
+    backup = blocking(Client.backup)
+    export = iterating(Client.export)
 
-    def history(
-        self,
-        document: str,
-        *,
-        branch: str = MAIN,
-        newest_first: bool = True,
-        limit: int | None = None,
-        first: int | None = None,
-        last: int | None = None,
-    ) -> Iterator[Version]:
-        pages = self._client.history_pages(
-            document, branch=branch, newest_first=newest_first, limit=limit, first=first, last=last
-        )
-        return self._flatten(pages)
+    def import_history(self, lines: Iterable[Line], *, on_progress: OnProgress | None = None) -> ImportReport:
+        """As `Client.import_history`. Lines are taken in the thread that calls; on_progress is called in another."""
+        importing = Import(self._client._session, on_progress)
+        for batch in _batches(lines):
+            self._thread.call(importing.feed, batch)
+        return self._thread.call(importing.finish)
+
+    # --- changes -------------------------------------------------------------------------------------------------
 
     def subscribe(
         self,
@@ -246,20 +167,24 @@ class SyncClient:
     async def _subscribe(self, pattern: str, **options: Any) -> Subscription:
         return self._client.subscribe(pattern, **options)
 
-    def _flatten(self, pages: AsyncIterator[Sequence[_Item]]) -> Generator[_Item, None, None]:
-        """One hop to the other thread per page, not per item."""
-        generator = cast("AsyncGenerator[Sequence[_Item], None]", pages)
-        try:
-            while (page := self._thread.call(anext, generator, None)) is not None:
-                yield from page
-        finally:
-            self._thread.call_if_open(generator.aclose)
+
+class SyncPolicies:
+    """As `Policies`, blocking."""
+
+    def __init__(self, policies: Policies, thread: Thread) -> None:
+        self._inner = policies
+        self._thread = thread
+
+    put = blocking(Policies.put)
+    get = blocking(Policies.get)
+    delete = blocking(Policies.delete)
+    list = iterating(Policies.list)
 
 
 class SyncSubscription:
     """As `Subscription`, a context manager and the iterator of changes inside it. `close` from another thread ends a wait."""
 
-    def __init__(self, client: SyncClient, subscription: Subscription, thread: _Thread) -> None:
+    def __init__(self, client: SyncClient, subscription: Subscription, thread: Thread) -> None:
         self._client = client
         """Kept, so that it is not forgotten while this is in use."""
         self._subscription = subscription
@@ -295,8 +220,14 @@ class SyncSubscription:
         return change
 
 
-def _said(
-    branch: str, by: str | None, description: str | None, tags: Iterable[str], request_id: str | None
-) -> dict[str, Any]:
-    """What every write has in common."""
-    return {"branch": branch, "by": by, "description": description, "tags": tags, "request_id": request_id}
+def _batches(lines: Iterable[Line]) -> Iterator[Sequence[Line]]:
+    """So that not every line takes a hop to the other thread."""
+    batch: list[Line] = []
+    characters = 0
+    for line in lines:
+        batch.append(line)
+        characters += len(line)
+        if len(batch) >= _BATCH_LINES or characters >= _BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    yield batch

@@ -5,15 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from importlib.metadata import version as release
 from secrets import token_urlsafe
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
+from palimpsest.client.asking import KINDS, answered, made_version
 from palimpsest.client.editing import Editing
+from palimpsest.client.keeping import Keeping
+from palimpsest.client.listing import name_pages
+from palimpsest.client.paged import Paged
+from palimpsest.client.past import Past
+from palimpsest.client.places import maybe_at, one_place
 from palimpsest.client.requests import (
     Changes,
-    check_name,
+    check,
     check_numbers,
     check_texts,
     encode_changes,
@@ -22,18 +29,17 @@ from palimpsest.client.requests import (
     make_parts,
 )
 from palimpsest.client.results import Document, Version
+from palimpsest.client.retention import Policies
 from palimpsest.client.session import Session
 from palimpsest.client.settings import Settings, parse_url
 from palimpsest.client.subscription import Start, Subscription
-from palimpsest.errors import InvalidRequest, UnexpectedMessage
+from palimpsest.errors import InvalidRequest
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.connection import CLIENT_ID_CHARACTERS_MAX
 from palimpsest.words import MAIN, Kind
 
 _CREATE, _UPDATE, _DELETE = Kind.CREATE, Kind.UPDATE, Kind.DELETE
-_KINDS = {int(kind): kind for kind in Kind}
-
-Answer = TypeVar("Answer", bound=m.Message)
+_NEWEST = m.Place()
 
 
 def connect(
@@ -61,10 +67,11 @@ def make_settings(timeout_seconds: float, others: Mapping[str, Any]) -> Settings
         raise InvalidRequest(f"unknown setting: {error}", reason=str(error)) from None
 
 
-class Client:
+class Client(Past, Keeping):
     """One connection to a server, shared by any number of tasks of one event loop.
 
-    Everything raises errors of the tree in `palimpsest.errors`. Besides what a method names: LinkError where no answer
+    The words about documents, one by one and together, are here; those about their past are in `Past`, and those about what is
+    kept of it in `Keeping`. Everything raises errors of the tree in `palimpsest.errors`. Besides what a method names: LinkError where no answer
     came (a write may have been applied then; `error.request` is the id that its version carries), Overloaded where the
     server has too much to do, and InvalidName for a name that is none. Cancelling a call gives up the wait, not the write.
 
@@ -123,6 +130,11 @@ class Client:
         return self._address.url
 
     @property
+    def retention(self) -> Policies:
+        """The policies that say how much of the past is kept."""
+        return Policies(self)
+
+    @property
     def limits(self) -> dict[str, int]:
         """The server's settings that concern a client, by name, as its last welcome said."""
         return self._session.limits
@@ -143,7 +155,7 @@ class Client:
         if session.blocked:
             await session.room()
         started = time.perf_counter()
-        _expect(m.Pong, await session.ask(m.Ping(session.next_id())))
+        answered(m.Pong, await session.ask(m.Ping(session.next_id())))
         return time.perf_counter() - started
 
     # --- writes --------------------------------------------------------------------------------------------------
@@ -160,7 +172,7 @@ class Client:
         request_id: str | None = None,
     ) -> Version:
         """Raises DocumentExists, InvalidValue, or LimitExceeded."""
-        _check(document, branch, request_id)
+        check(document, branch, request_id)
         encoded = encode_new_value(value)
         meta = make_meta(by, description, tags)
         session = self._session
@@ -168,7 +180,7 @@ class Client:
             await session.room()
         id = session.next_id()
         answer = await session.ask(m.Create(id, document, encoded, branch, False, meta, request_id))
-        return self._version(document, branch, _CREATE, answer, meta, request_id)
+        return made_version(session, document, branch, _CREATE, answer, meta, request_id)
 
     async def update(
         self,
@@ -187,7 +199,7 @@ class Client:
 
         Raises DocumentNotFound, VersionConflict, DeltaFailed, InvalidDelta, InvalidPath, InvalidValue, or LimitExceeded.
         """
-        _check(document, branch, request_id)
+        check(document, branch, request_id)
         if expect is not None:
             check_numbers(expect=expect)
         delta = encode_changes(changes)
@@ -197,7 +209,7 @@ class Client:
             await session.room()
         id = session.next_id()
         answer = await session.ask(m.Update(id, document, delta, branch, expect, False, meta, request_id))
-        return self._version(document, branch, _UPDATE, answer, meta, request_id)
+        return made_version(session, document, branch, _UPDATE, answer, meta, request_id)
 
     async def delete(
         self,
@@ -211,7 +223,7 @@ class Client:
         request_id: str | None = None,
     ) -> Version:
         """A version like any other: history stays. Raises DocumentNotFound or VersionConflict."""
-        _check(document, branch, request_id)
+        check(document, branch, request_id)
         check_numbers(expect=expect)
         meta = make_meta(by, description, tags)
         session = self._session
@@ -219,7 +231,7 @@ class Client:
             await session.room()
         id = session.next_id()
         answer = await session.ask(m.Delete(id, document, branch, expect, False, meta, request_id))
-        return self._version(document, branch, _DELETE, answer, meta, request_id)
+        return made_version(session, document, branch, _DELETE, answer, meta, request_id)
 
     async def transaction(
         self,
@@ -231,22 +243,25 @@ class Client:
         description: str | None = None,
         tags: Iterable[str] = (),
         request_id: str | None = None,
+        at: datetime | None = None,
     ) -> dict[str, Version]:
         """Several documents change as one. changes: by name, what `update` takes, or `Create(value)`, or `DELETE`.
-        expect: by name, the versions that documents must have.
+        expect: by name, the versions that documents must have. at: when it happened, where that was earlier and elsewhere; a
+        version is never older than the one before it, and takes that one's time then.
 
         Raises what the writes would raise, and InvalidRequest for a transaction of nothing; nothing has happened then.
         """
         check_texts(branch=branch, request_id=request_id)
         parts = make_parts(changes, branch, expect or {})
         meta = make_meta(by, description, tags)
+        moment = maybe_at(at, "at")
         session = self._session
         if session.blocked:
             await session.room()
         id = session.next_id()
-        answer = _expect(m.Transacted, await session.ask(m.Transact(id, parts, False, meta, request_id)))
+        answer = answered(m.Transacted, await session.ask(m.Transact(id, parts, False, meta, request_id, moment)))
         request = request_id if request_id is not None else f"{self.client_id}:{answer.id}"
-        kinds = {part.document: _KINDS[part.kind] for part in parts}
+        kinds = {part.document: KINDS[part.kind] for part in parts}
         return {
             made.document: Version(
                 made.document,
@@ -282,17 +297,31 @@ class Client:
 
     # --- reads ---------------------------------------------------------------------------------------------------
 
-    async def get(self, document: str, *, branch: str = MAIN, version: int | None = None) -> Document:
-        """The newest version, or the one asked for. Raises DocumentNotFound, BranchNotFound or VersionNotFound."""
-        _check(document, branch, None)
-        if version is not None:
-            check_numbers(version=version)
+    async def get(
+        self,
+        document: str,
+        *,
+        branch: str = MAIN,
+        version: int | None = None,
+        at: datetime | None = None,
+        tag: str | None = None,
+    ) -> Document:
+        """The newest version, or the one that is asked for by one of these: its number; at, a time: the last one that was made
+        then or before; tag: the newest one that has it.
+
+        Raises DocumentNotFound, also where it was deleted then; BranchNotFound, VersionNotFound, VersionPruned where it is not
+        kept any more, or InvalidRequest.
+        """
+        check(document, branch)
+        plain = version is None and at is None and tag is None
+        place = _NEWEST if plain else one_place(branch, version, at, tag)
         session = self._session
         if session.blocked:
             await session.room()
-        answer = await session.ask(m.Get(session.next_id(), document, branch, version))
+        message = m.Get(session.next_id(), document, branch, place.version, place.at, place.tag)
+        answer = await session.ask(message)
         if type(answer) is not m.Document:
-            _expect(m.Document, answer)
+            answered(m.Document, answer)
         return Document(answer)
 
     async def get_many(self, documents: Sequence[str], *, branch: str = MAIN) -> list[Document | None]:
@@ -302,7 +331,7 @@ class Client:
             raise InvalidRequest("get_many takes several names; for one there is `get`", reason="documents")
         names = list(documents)
         for name in names:
-            _check(name, branch, None)
+            check(name, branch)
         session = self._session
         step = min(self._settings.page_items, session.limits.get("page_items_max", self._settings.page_items))
         found: list[Document | None] = []
@@ -310,83 +339,15 @@ class Client:
             if session.blocked:
                 await session.room()
             page = tuple(names[start : start + step])
-            answer = _expect(m.Documents, await session.ask(m.GetMany(session.next_id(), page, branch)))
+            answer = answered(m.Documents, await session.ask(m.GetMany(session.next_id(), page, branch)))
             found += [None if document is None else Document(document) for document in answer.documents]
         return found
 
-    async def list(self, pattern: str = "**", *, branch: str = MAIN) -> AsyncIterator[str]:
-        """The names of documents that exist and match, in the order of their code points."""
-        async for names in self.list_pages(pattern, branch=branch):
-            for name in names:
-                yield name
-
-    async def list_pages(self, pattern: str, *, branch: str = MAIN) -> AsyncIterator[Sequence[str]]:
-        """As `list`, as they arrive."""
-        _check(pattern, branch, None)
-        session = self._session
-        after, more = "", True
-        while more:
-            if session.blocked:
-                await session.room()
-            message = m.List(session.next_id(), pattern, branch, after, self._settings.page_items)
-            answer = _expect(m.Names, await session.ask(message))
-            yield answer.names
-            more = answer.more
-            after = answer.names[-1] if answer.names else after
-
-    async def history(
-        self,
-        document: str,
-        *,
-        branch: str = MAIN,
-        newest_first: bool = True,
-        limit: int | None = None,
-        first: int | None = None,
-        last: int | None = None,
-    ) -> AsyncIterator[Version]:
-        """The document's versions, each with its delta. first, last: both included. limit: at most so many.
-
-        Raises DocumentNotFound where it never existed. Versions that are made meanwhile appear where newest_first is False.
-        """
-        pages = self.history_pages(
-            document, branch=branch, newest_first=newest_first, limit=limit, first=first, last=last
-        )
-        async for versions in pages:
-            for version in versions:
-                yield version
-
-    async def history_pages(
-        self,
-        document: str,
-        *,
-        branch: str = MAIN,
-        newest_first: bool = True,
-        limit: int | None = None,
-        first: int | None = None,
-        last: int | None = None,
-    ) -> AsyncIterator[Sequence[Version]]:
-        """As `history`, as they arrive."""
-        _check(document, branch, None)
-        check_numbers(limit=limit, first=first, last=last)
-        if limit is not None and limit < 0:
-            raise InvalidRequest(f"limit is {limit}, and cannot be negative", reason="limit")
-        session = self._session
-        left = limit
-        while left is None or left > 0:
-            if session.blocked:
-                await session.room()
-            count = self._settings.page_items if left is None else min(left, self._settings.page_items)
-            message = m.History(session.next_id(), document, branch, first, last, newest_first, count)
-            answer = _expect(m.Versions, await session.ask(message))
-            if answer.entries:
-                yield [_history_version(document, branch, entry) for entry in answer.entries]
-            if not answer.more or not answer.entries:
-                return
-            left = None if left is None else left - len(answer.entries)
-            if newest_first:
-                last = answer.entries[-1].version - 1
-            else:
-                first = answer.entries[-1].version + 1
+    def list(self, pattern: str = "**", *, branch: str = MAIN, deleted: bool = False) -> AsyncIterator[str]:
+        """The names of documents that exist and match, in the order of their code points. deleted: those that are deleted, too.
+        Names that begin with `$` are the server's: a pattern matches them where it begins with it. Raises InvalidName."""
+        check(pattern, branch)
+        return Paged(name_pages(self._session, pattern, branch=branch, deleted=bool(deleted)))
 
     def subscribe(
         self,
@@ -404,45 +365,6 @@ class Client:
         without a duplicate. start: without a cursor, "now" or the "beginning" of the log. values: each change comes with the
         whole value after it. Raises InvalidRequest; see `Subscription` for what comes later.
         """
-        _check(pattern, branch, None)
+        check(pattern, branch)
         check_texts(resume_after=resume_after)
         return Subscription(self._session, pattern, branch, start=start, resume_after=resume_after, values=bool(values))
-
-    # --- inside --------------------------------------------------------------------------------------------------
-
-    def _version(
-        self, document: str, branch: str, kind: Kind, answer: Any, meta: Any, request_id: str | None
-    ) -> Version:
-        if type(answer) is not m.Committed:
-            _expect(m.Committed, answer)
-        request = request_id if request_id is not None else f"{self.client_id}:{answer.id}"
-        return Version(document, branch, answer.version, kind, answer.at, meta, request, answer.repeat)
-
-
-def _check(document: str, branch: str, request_id: str | None) -> None:
-    """That a message can be made of them. The usual case takes three looks."""
-    if type(document) is not str:
-        check_name(document)
-    if branch is not MAIN or request_id is not None:
-        check_texts(branch=branch, request_id=request_id)
-
-
-def _expect(kind: type[Answer], answer: Any) -> Answer:
-    """Raises UnexpectedMessage where the server answered with something else."""
-    if not isinstance(answer, kind):
-        name = type(answer).__name__
-        raise UnexpectedMessage(f"the server answered with {name} where {kind.__name__} was due", kind=name)
-    return answer
-
-
-def _history_version(document: str, branch: str, entry: m.Entry) -> Version:
-    return Version(
-        document,
-        branch,
-        entry.version,
-        _KINDS[entry.kind],
-        entry.at,
-        entry.meta,
-        entry.request,
-        encoded_delta=entry.delta,
-    )

@@ -10,10 +10,11 @@ from msgspec import Raw
 
 from palimpsest.errors import InvalidName, InvalidRequest
 from palimpsest.protocol import messages as m
-from palimpsest.state.delta import DELETE, Delta
+from palimpsest.state.delta import DELETE, AnyPath, Delta
 from palimpsest.state.ops import encode_delta
+from palimpsest.state.paths import Path, check_path, parse_path
 from palimpsest.state.values import check_value, encode_value
-from palimpsest.words import Kind, Meta
+from palimpsest.words import MAIN, Kind, Meta
 
 NIL: Final = Raw(b"\xc0")
 
@@ -47,13 +48,32 @@ def make_meta(by: str | None, description: str | None, tags: Iterable[str]) -> M
     """None where nothing is said. Raises InvalidRequest for what is no text."""
     if by is None and description is None and not tags:
         return None
-    if isinstance(tags, str):
-        raise InvalidRequest(f"tags is a set of words; {tags!r} is one: write {{{tags!r}}}", reason="tags")
-    words = sorted(set(tags))
     check_texts(by=by, description=description)
+    return Meta(by, description, make_tags(tags))
+
+
+def make_tags(tags: Iterable[str], name: str = "tags") -> tuple[str, ...]:
+    """Sorted, each once. name: of the argument. Raises InvalidRequest for what is no text, and for a single one."""
+    if isinstance(tags, str):
+        raise InvalidRequest(f"{name} is a set of words; {tags!r} is one: write {{{tags!r}}}", reason=name)
+    words = set(tags)
     for word in words:
-        check_texts(tags=word)
-    return Meta(by, description, tuple(words))
+        if not isinstance(word, str):
+            raise InvalidRequest(f"{name} are text, not a {type(word).__name__}", reason=name)
+    return tuple(sorted(words))
+
+
+def make_path(path: AnyPath) -> Path:
+    """Raises InvalidPath."""
+    return parse_path(path) if isinstance(path, str) else check_path(path)
+
+
+def check(document: str, branch: str, request_id: str | None = None) -> None:
+    """That a message can be made of them. The usual case takes three looks."""
+    if type(document) is not str:
+        check_name(document)
+    if branch is not MAIN or request_id is not None:
+        check_texts(branch=branch, request_id=request_id)
 
 
 def check_name(document: str) -> None:

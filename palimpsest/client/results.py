@@ -59,7 +59,8 @@ class Version(msgspec.Struct, _Said, frozen=True):
     at_microseconds: int
     """Since the epoch, UTC; `at` is the same as a datetime."""
     meta: Meta | None = None
-    """`by`, `description` and `tags` are what it says. After a write, what that write said."""
+    """`by`, `description` and `tags` are what it says. After a write, what that write said; in a history, the tags are those that
+    the version has by now."""
     request: str | None = None
     """The id of the request that made it: "client:number", or the caller's own."""
     repeat: bool = False

@@ -2,7 +2,8 @@
 
 All requests of one turn of the event loop leave in one frame. Each has a future, found by its id when the answer comes; a
 caller that gives up cancels its future, and the answer is dropped. Requests time out by a coarse sweep: all have the same
-timeout, so that the oldest is always the first of the table.
+timeout, so that the oldest is always the first of the table. A request that may take long is waited for beyond it, for as
+long as the server is there: it is pinged more often then.
 
 When the link is lost, another is made, and everything without an answer is sent again in its order: a read as it was, a
 write marked as a repeat, so that the server looks it up before it applies it. Then subscriptions go on from the last place
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -41,7 +42,7 @@ from palimpsest.protocol import messages as m
 TRANSIENT = (LinkError, Overload, StorageError)
 """Why a link may end so that another attempt makes sense. Anything else would happen again."""
 
-_WRITES = (m.Update, m.Create, m.Delete, m.Transact)
+_WRITES = (m.Update, m.Create, m.Delete, m.Transact, m.Revert, m.Undo, m.Label, m.Erase)
 _DEFAULT_SILENCE_SECONDS = Limits().peer_silence_seconds
 _SWEEP_SECONDS_MAX = 0.5
 _ATTEMPT_SECONDS_MIN = 1.0
@@ -107,6 +108,8 @@ class Session:
         """Requests up to this id have been sent at least once."""
         self._pending: dict[int, _Pending] = {}
         """By id, in rising order, which is the order of deadlines, too."""
+        self._patient: dict[int, Callable[[int, int], object] | None] = {}
+        """Of `_pending`: by id, those that may take long, with who is told of their progress."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         """Callers in `room`."""
         self._outgoing: list[Any] = []
@@ -170,6 +173,16 @@ class Session:
             self._send_outgoing()
         if len(self._pending) >= self.settings.in_flight_requests_max:
             self.blocked = True
+        return future
+
+    def ask_patiently(
+        self, message: Any, on_progress: Callable[[int, int], object] | None = None
+    ) -> asyncio.Future[Any]:
+        """As `ask`; it times out once the server has been silent for timeout_seconds. on_progress: told how far it is (done,
+        total); what it raises, the caller gets."""
+        future = self.ask(message)
+        self._patient[message.id] = on_progress
+        future.add_done_callback(lambda done: self._patient.pop(message.id, None))
         return future
 
     def tell(self, message: m.Credit | m.Unsubscribe) -> None:
@@ -261,6 +274,17 @@ class Session:
         entry = self._pending.pop(message.id, None)
         if entry is not None and not entry[0].done():
             entry[0].set_exception(from_wire(message.code, message.message, message.data))
+
+    def _on_progress(self, message: m.Progress) -> None:
+        tell = self._patient.get(message.id)
+        if tell is None:
+            return
+        try:
+            tell(message.done, message.total)
+        except Exception as error:
+            entry = self._pending.pop(message.id, None)
+            if entry is not None and not entry[0].done():
+                entry[0].set_exception(error)
 
     def _on_subscribed(self, message: m.Subscribed) -> None:
         """The subscription is told before the caller wakes up: changes may follow in the same frame."""
@@ -405,7 +429,6 @@ class Session:
     def _sweep(self) -> None:
         """Ends what has waited too long, pings, and gives up on a link that has been silent too long."""
         now = self._loop.time()
-        self._expire(now)
         link = self._link
         if link is not None:
             if link.heard:
@@ -414,9 +437,10 @@ class Session:
             silence = self._silence_seconds()
             if now - self._silent_since >= silence:
                 link.abort(ConnectionLost(f"the server has been silent for {silence:g} s"))
-            elif now - self._pinged >= silence / 3:
+            elif now - self._pinged >= self._ping_seconds():
                 self._pinged = now
                 self._ping()
+        self._expire(now)
         self._sweep_later()
 
     def _sweep_later(self) -> None:
@@ -426,6 +450,10 @@ class Session:
     def _silence_seconds(self) -> float:
         chosen = self.settings.peer_silence_seconds
         return chosen if chosen is not None else self.limits.get("peer_silence_seconds", _DEFAULT_SILENCE_SECONDS)
+
+    def _ping_seconds(self) -> float:
+        silence = self._silence_seconds()
+        return (min(silence, self.settings.timeout_seconds) if self._patient else silence) / 3
 
     def _ping(self) -> None:
         """Keeps both sides sure of each other; nobody waits for the pong."""
@@ -438,7 +466,8 @@ class Session:
         for id, (_, _, deadline) in self._pending.items():
             if deadline > now:
                 break
-            expired.add(id)
+            if id not in self._patient or now - self._silent_since >= self.settings.timeout_seconds:
+                expired.add(id)
         for id in expired:
             future, message, _ = self._pending.pop(id)
             if not future.done():
@@ -505,6 +534,7 @@ def _too_large(error: FrameTooLarge) -> LimitExceeded:
 _encode = msgspec.msgpack.Encoder().encode
 _HANDLERS: dict[type[m.Message], Any] = {
     m.Failed: Session._on_failed,
+    m.Progress: Session._on_progress,
     m.Subscribed: Session._on_subscribed,
     m.Change: Session._on_change,
     m.Marker: Session._on_marker,

@@ -13,7 +13,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds and durations of one client."""
 
     timeout_seconds: float = 30.0
-    """How long a request is waited for, over reconnections and all, before it ends with RequestTimeout."""
+    """How long a request is waited for, over reconnections and all, before it ends with RequestTimeout. What may take long (to
+    prune, erase, measure, back up, import) is waited for until the server has been silent for that long."""
     connect_seconds: float | None = None
     """How long the first connection is tried before `connect` fails; 0: once; None: timeout_seconds. Later connections are
     tried until the client is closed."""

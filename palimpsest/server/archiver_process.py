@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from palimpsest.actors.archiver import STEP_BYTES, Archiver, is_large, pause_seconds
-from palimpsest.errors import PalimpsestError
+from palimpsest.errors import CommitFailed, PalimpsestError
 from palimpsest.storage.events import Batch
 from palimpsest.storage.sqlite_archive import SqliteArchive
 from palimpsest.storage.sqlite_journal import SqliteJournal
@@ -26,7 +26,7 @@ async def _archive(path: str, snapshot_versions: int) -> None:
         position = (await archive.open(epoch=journal.epoch)).next
         archiver = Archiver(archive, snapshot_versions=snapshot_versions)
         lines = await _standard_input()
-        while await lines.readline():
+        while await _tidy_until_told(archiver, lines):
             behind = True
             while behind and (batches := await journal.read(position, bytes_max=STEP_BYTES)):
                 started = time.monotonic()
@@ -38,6 +38,22 @@ async def _archive(path: str, snapshot_versions: int) -> None:
     finally:
         await archive.close()
         await journal.close()
+
+
+async def _tidy_until_told(archiver: Archiver, lines: asyncio.StreamReader) -> bytes:
+    """The next line, once there is one; meanwhile, what there is to tidy up is, piece by piece."""
+    told = asyncio.ensure_future(lines.readline())
+    untidy = True
+    while untidy and not told.done():
+        started = time.monotonic()
+        try:
+            untidy = await archiver.tidy()
+        except CommitFailed as error:
+            print(f"archiver: {error}", file=sys.stderr)
+            untidy = False
+        if untidy:
+            await asyncio.wait([told], timeout=pause_seconds(time.monotonic() - started, 0))
+    return await told
 
 
 async def _lag_bytes(journal: SqliteJournal, batches: Sequence[Batch]) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from importlib.metadata import version
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
@@ -28,9 +30,10 @@ from palimpsest.logs import get_logger
 from palimpsest.protocol.framing import join_frames
 from palimpsest.server.archiving import ArchiverProcess
 from palimpsest.server.session import Session
+from palimpsest.storage.backup import back_up
 from palimpsest.storage.contracts import Archive, Journal
 from palimpsest.storage.memory import MemoryArchive, MemoryJournal
-from palimpsest.storage.sqlite_archive import SqliteArchive
+from palimpsest.storage.sqlite_archive import SqliteArchive, archive_path
 from palimpsest.storage.sqlite_journal import SqliteJournal
 
 log = get_logger("palimpsest.server")
@@ -130,7 +133,10 @@ class Server:
                 self.limits,
                 inline_archiver=self._archiver_place == "inline" or self._path is None,
                 snapshot_versions=self._snapshot_versions,
+                now=self.clock.now,
             )
+            if self._path is not None:
+                self.partition.errands.save = self._back_up
             self.partition.on_flush = self._flush
             self.partition.on_fatal = self._on_fatal
             try:
@@ -217,6 +223,12 @@ class Server:
                 if anyio.current_time() >= deadline:
                     raise
             await anyio.sleep(0.02)
+
+    async def _back_up(self, target: str, progress: Callable[[int, int], None]) -> tuple[int, int]:
+        assert self._path is not None
+        saved = await back_up(Path(self._path), archive_path(self._path), Path(target), progress=progress)
+        log.info("backed_up", path=target, position=saved.position, bytes=saved.bytes)
+        return saved.position, saved.bytes
 
     async def _shut_down(self, listener: asyncio.Server) -> None:
         """Graceful: nobody new, then what was accepted, then goodbye. Bounded by shutdown_seconds."""

@@ -17,7 +17,9 @@ from palimpsest.logs import get_logger
 from palimpsest.protocol.connection import ServerConnection
 from palimpsest.protocol.framing import encode_frames, encode_message, join_frames
 from palimpsest.protocol.messages import (
+    Blamed,
     Committed,
+    Differences,
     Document,
     Documents,
     Failed,
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
     from palimpsest.server.server import Server
 
 log = get_logger("palimpsest.server")
+
+_LARGE = frozenset((Documents, Versions, Differences, Blamed))
+"""Answers that may be large, beside `Document`, which is looked at first."""
+
+_PATH_BYTES = 64
+"""What a blamed path takes, roughly."""
 
 _COMMITTED: int = Committed.__struct_config__.tag  # type: ignore[assignment]
 
@@ -147,7 +155,7 @@ class Session(asyncio.Protocol):
         kind = type(message)
         if kind is Document:
             self._out_bytes += len(message.value)  # type: ignore[attr-defined]
-        elif kind is Documents or kind is Versions:
+        elif kind in _LARGE:
             self._out_bytes += _weight(message)
 
     def fail(self, id: int, error: PalimpsestError) -> None:
@@ -232,7 +240,9 @@ class Session(asyncio.Protocol):
         shown = {name: limits[name] for name in _CLIENT_LIMITS}
         shown["peer_silence_seconds"] = round(server.limits.peer_silence_seconds)
         assert self._connection.protocol is not None
-        welcome = Welcome(self._connection.protocol, server.epoch, ("subscribe", "transact"), shown, server.agent)
+        welcome = Welcome(
+            self._connection.protocol, server.epoch, ("subscribe", "transact", "history"), shown, server.agent
+        )
         self._transport.write(self._connection.send([welcome]))
         log.debug("hello", client=self.client, agent=hello.agent, peer=self.peer())
 
@@ -285,4 +295,8 @@ def _weight(message: Any) -> int:
         return sum(len(document.value) for document in message.documents if document is not None)
     if kind is Versions:
         return sum(len(entry.delta) for entry in message.entries)
+    if kind is Differences:
+        return len(message.delta)
+    if kind is Blamed:
+        return _PATH_BYTES * len(message.paths)
     return 0

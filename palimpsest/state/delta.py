@@ -15,6 +15,7 @@ from types import NoneType
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from palimpsest.errors import InvalidDelta, InvalidValue
 from palimpsest.limits import Limits
@@ -126,6 +127,14 @@ class Delta:
         """The value at source goes to path as well: set at a key, inserted before an index."""
         return self._with(ops.Copy(_path(source), _path(path)))
 
+    def splice(self, path: AnyPath, *edits: tuple[int, int, str]) -> Delta:
+        """In the string at path; edits: (offset, how many characters go from there, what comes in their place). Offsets are
+        those of the string before, and rise; no two edits overlap."""
+        steps = _path(path)
+        made = tuple([_edit(edit, steps) for edit in edits])
+        ops.check_edits(made)
+        return self._with(ops.Splice(steps, made))
+
     def test(self, path: AnyPath, value: Any) -> Delta:
         """The value at path must equal `value`, as JSON: `true` is not `1`, and `1` is `1.0`."""
         steps = _path(path)
@@ -215,6 +224,8 @@ class Delta:
         return Delta([*self.ops, op])
 
 
+_EDITS_SHOWN = 4
+
 _MARKERS = frozenset((_Delete, Increment, Append, Insert, Remove))
 
 
@@ -261,6 +272,17 @@ def _index(index: Any, steps: Path) -> int:
     return index
 
 
+def _edit(edit: tuple[int, int, str], steps: Path) -> ops.Edit:
+    try:
+        offset, removed, inserted = edit
+    except (TypeError, ValueError):
+        raise InvalidDelta(f"{edit!r} is not (offset, removed, inserted)", op=None) from None
+    if type(inserted) is not str:
+        raise InvalidDelta(f"{inserted!r} is not a text to insert", op=None)
+    _value(inserted, steps, 0)
+    return ops.Edit(_index(offset, steps), _index(removed, steps), inserted)
+
+
 def _frozen(value: Any) -> Any:
     check_value(value)
     return freeze(value)
@@ -270,7 +292,10 @@ def _call(op: Op) -> str:
     arguments = []
     for name in op.__struct_fields__:
         argument = getattr(op, name)
-        if type(argument) is tuple:
+        if name == "edits":
+            arguments += [reprlib.repr(astuple(edit)) for edit in argument[:_EDITS_SHOWN]]
+            arguments += ["..."] * (len(argument) > _EDITS_SHOWN)
+        elif type(argument) is tuple:
             arguments.append(repr(format_path(argument)))
         else:
             arguments.append(reprlib.repr(thaw(argument)))

@@ -19,6 +19,8 @@ from palimpsest.errors import DeltaFailed, LimitExceeded, TestFailed
 from palimpsest.state import ops
 from palimpsest.state.ops import Op
 from palimpsest.state.paths import Path, format_path
+from palimpsest.state.redact import redact
+from palimpsest.state.splice import spliced
 from palimpsest.state.tree import NOTHING, Misfit, drop, find, no_element, put, written, wrong_step
 from palimpsest.state.values import (
     FROZEN_MAP,
@@ -353,6 +355,19 @@ def _absent(draft: Draft, op: ops.Absent) -> None:
     raise Misfit("present", "there is something")
 
 
+def _splice(draft: Draft, op: ops.Splice) -> None:
+    text = draft.find(op.path)
+    if type(text) is not str:
+        raise Misfit("type", f"what is there is {describe(text)}, not a string")
+    draft.put(op.path, spliced(text, op.edits))
+
+
+def _erase(draft: Draft, op: ops.Erase) -> None:
+    if not op.path:
+        raise Misfit("type", "a whole document is erased with its history, which no delta does")
+    draft.put((), redact(draft.fold(), op.path))
+
+
 def _check_source(draft: Draft, source: Path) -> Any:
     try:
         return draft.find(source)
@@ -372,4 +387,6 @@ _STEPS: dict[type, Callable[[Draft, Any], None]] = {
     ops.Copy: _copy,
     ops.Test: _test,
     ops.Absent: _absent,
+    ops.Splice: _splice,
+    ops.Erase: _erase,
 }

@@ -12,9 +12,14 @@ from palimpsest.state import ops
 from palimpsest.state.json_patch import without
 from palimpsest.state.ops import Op
 from palimpsest.state.paths import Path
+from palimpsest.state.redact import covered
+from palimpsest.state.splice import unsplice
 from palimpsest.state.tree import NOTHING, find, find_or_nothing, first_missing
 from palimpsest.state.values import INT_MIN, Value
 from palimpsest.state.working import steps
+
+_ANY_DEPTH = 1 << 30
+"""What a delta made once was within the limits of then."""
 
 
 def invert(value: Value, delta: Sequence[Op]) -> list[Op]:
@@ -22,10 +27,12 @@ def invert(value: Value, delta: Sequence[Op]) -> list[Op]:
 
     Raises what `Working.apply` raises where delta does not fit value.
     """
-    inverse: list[Op] = []
-    for before, op in steps(value, delta):
-        inverse[:0] = _INVERSES[type(op)](op, before)
-    return inverse
+    return [op for _, inverse in reversed(inverses(value, delta)) for op in inverse]
+
+
+def inverses(value: Value, delta: Sequence[Op]) -> list[tuple[Op, list[Op]]]:
+    """Each op of delta in turn, with the ops that take it back. value: as in `invert`, and raises the same."""
+    return [(op, _INVERSES[type(op)](op, before)) for before, op in steps(value, delta, depth_max=_ANY_DEPTH)]
 
 
 def _put_back(op: ops.Set | ops.Replace, value: Value) -> list[Op]:
@@ -72,6 +79,14 @@ def _uncopy(op: ops.Copy, value: Value) -> list[Op]:
     return _unadd(op.path, value)
 
 
+def _unsplice(op: ops.Splice, value: Value) -> list[Op]:
+    return [ops.Splice(op.path, unsplice(find(value, op.path), op.edits))]
+
+
+def _unerase(op: ops.Erase, value: Value) -> list[Op]:
+    return [ops.Set(path, find(value, path)) for path in covered(value, op.path)]
+
+
 def _nothing(op: Any, value: Value) -> list[Op]:
     return []
 
@@ -88,6 +103,8 @@ _INVERSES: dict[type, Callable[[Any, Value], list[Op]]] = {
     ops.Copy: _uncopy,
     ops.Test: _nothing,
     ops.Absent: _nothing,
+    ops.Splice: _unsplice,
+    ops.Erase: _unerase,
 }
 
 

@@ -14,6 +14,8 @@ from palimpsest.state.draft import total
 from palimpsest.state.json_patch import format_pointer, without
 from palimpsest.state.ops import Op
 from palimpsest.state.paths import Path
+from palimpsest.state.redact import covered
+from palimpsest.state.splice import spliced
 from palimpsest.state.tree import NOTHING, find, find_or_nothing, first_missing
 from palimpsest.state.values import Value, thaw
 from palimpsest.state.working import steps
@@ -32,6 +34,17 @@ def to_json_patch(value: Value, delta: Sequence[Op]) -> list[Operation]:
 
 def _set(op: ops.Set | ops.Replace, value: Value) -> list[Operation]:
     return [_put(op.path, value, op.value)]
+
+
+def _splice(op: ops.Splice, value: Value) -> list[Operation]:
+    return [_operation("replace", op.path, value=spliced(find(value, op.path), op.edits))]
+
+
+def _erase(op: ops.Erase, value: Value) -> list[Operation]:
+    return [
+        _operation("replace", path, value=None) if type(path[-1]) is int else _operation("remove", path)
+        for path in covered(value, op.path)
+    ]
 
 
 def _delete(op: ops.Delete, value: Value) -> list[Operation]:
@@ -91,6 +104,8 @@ _WRITERS: dict[type, Callable[[Any, Value], list[Operation]]] = {
     ops.Copy: _copy,
     ops.Test: _test,
     ops.Absent: _nothing,
+    ops.Splice: _splice,
+    ops.Erase: _erase,
 }
 
 

@@ -38,10 +38,11 @@ class Pattern:
     """Which names: `*` is one level, `**` any depth.
 
     `a/**` is everything under `a`, not `a` itself; `a/**/b` is `a/b` too; `**` is every name. Both stand for whole
-    segments only. A pattern without them matches the one name that it is.
+    segments only. A pattern without them matches the one name that it is. Names that begin with `$` are the server's own: a
+    pattern that begins with one of them does not match these.
     """
 
-    __slots__ = ("_rest", "_segments", "exact", "prefix", "text")
+    __slots__ = ("_is_open", "_rest", "_segments", "exact", "prefix", "text")
 
     text: str
     exact: str | None
@@ -56,6 +57,8 @@ class Pattern:
         self.text = text
         self.exact = text if literal == len(segments) else None
         self.prefix = text if self.exact is not None else "".join(segment + "/" for segment in segments[:literal])
+        self._is_open = literal == 0
+        """It may begin with anything but `$`."""
         self._rest = segments[literal:]
         self._segments = _with_one_level_at_the_end(self._rest)
 
@@ -71,6 +74,8 @@ class Pattern:
         if not name.startswith(self.prefix):
             return False
         rest = name[len(self.prefix) :]
+        if self._is_open and rest[:1] == "$":
+            return False
         if self._rest == ["**"]:
             return rest != ""
         if self._rest == ["*"]:

@@ -216,7 +216,8 @@ def decode_unchecked(data: bytes | msgspec.Raw, limits: Limits) -> list[Op]:
 def check_ops(ops: Iterable[Op], *, depth_max: int) -> None:
     """The door for every value in ops, each with the depth of the place that it is for.
 
-    Raises InvalidValue, whose message names the op and its path, or LimitExceeded.
+    Edits of a splice have to rise, and nobody but the server itself erases. Raises InvalidValue, whose message names the op and
+    its path, LimitExceeded, or InvalidDelta.
     """
     for index, op in enumerate(ops):
         kind = type(op)
@@ -224,6 +225,10 @@ def check_ops(ops: Iterable[Op], *, depth_max: int) -> None:
             by = op.by  # type: ignore[union-attr]
             if type(by) is float and not isfinite(by):
                 raise _refused(index, op, InvalidValue(f"{by} is not finite", path="", reason="not finite"))
+        elif kind is Splice:
+            check_edits(op.edits, index)  # type: ignore[union-attr]
+        elif kind is Erase:
+            raise InvalidDelta(f"op {index} (erase): erasing is a request of its own, not an op of an update", op=index)
         elif kind in _DEPTHS:
             value = op.value  # type: ignore[union-attr]
             if type(value) not in SAFE:
@@ -231,6 +236,16 @@ def check_ops(ops: Iterable[Op], *, depth_max: int) -> None:
                     check_value(value, depth_max=depth_max, depth=_depth(op))
                 except InvalidValue as error:
                     raise _refused(index, op, error) from None
+
+
+def check_edits(edits: Iterable[Edit], index: int | None = None) -> None:
+    """Returns if they rise, and none overlaps another. Raises InvalidDelta; index: of the op."""
+    at = 0
+    for edit in edits:
+        if edit.offset < at:
+            where = "" if index is None else f"op {index} (splice): "
+            raise InvalidDelta(f"{where}an edit at {edit.offset} lies before the end of the last one, {at}", op=index)
+        at = edit.offset + edit.removed
 
 
 def checked(ops: Iterable[object]) -> list[Op]:

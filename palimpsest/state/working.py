@@ -14,10 +14,36 @@ from msgspec import Raw
 
 from palimpsest.limits import Limits
 from palimpsest.state import json_patch, merge_patch
+from palimpsest.state.alignment import Looks
+from palimpsest.state.diff import quick_difference
 from palimpsest.state.draft import UNCHANGED, Draft, failure, fold
-from palimpsest.state.ops import COMPILED, SAFE, Increment, JsonPatch, Op, Set, check_ops, decode_unchecked
+from palimpsest.state.ops import (
+    COMPILED,
+    SAFE,
+    Increment,
+    JsonPatch,
+    Op,
+    Replace,
+    Set,
+    check_ops,
+    decode_unchecked,
+    encode_delta,
+)
 from palimpsest.state.tree import NOTHING, Misfit
-from palimpsest.state.values import DEPTH_MAX, FROZEN_MAP, INT_MAX, INT_MIN, Value
+from palimpsest.state.values import DEPTH_MAX, FROZEN_MAP, INT_MAX, INT_MIN, PLAIN_CONTAINERS, Value
+
+NARROW_BYTES = 4_096
+"""A delta that large is kept as what it changes: a value that it sets becomes the difference to the one that was there."""
+
+_NARROW_CHARACTERS = 1_024
+
+_NARROW_BYTES_MAX = 1024 * 1024
+"""A container that is larger is set as it came."""
+
+_NARROW_LOOKS = 100_000
+"""25 ms of aligning, and 30 more for a megabyte, however long the lists and strings are."""
+
+_LOOK_BYTES = 8
 
 OVERLAY_KEYS_MAX = 256
 """A fold costs some 1.5 us a key, so that no reader waits more than half a millisecond for one."""
@@ -57,10 +83,11 @@ class Working:
         The ops of most updates are scalars set and counters incremented at the top level: these pass the door by the way.
         """
         ops = decode_unchecked(data, limits)
-        if self._apply_quickly(ops):
+        narrow = len(data) >= NARROW_BYTES and any(map(_is_large, ops))
+        if not narrow and self._apply_quickly(ops):
             return ops
         check_ops(ops, depth_max=limits.depth_max)
-        return self._apply_slowly(ops, limits.depth_max, copy_bytes_max)
+        return self._apply_slowly(ops, limits.depth_max, copy_bytes_max, narrow=narrow)
 
     def _apply_quickly(self, ops: list[Op]) -> bool:
         """False, and nothing has happened: one of ops is not a scalar set, or an int added, at a key of the root."""
@@ -109,11 +136,13 @@ class Working:
         twin.copied_bytes = self.copied_bytes
         return twin
 
-    def _apply_slowly(self, ops: list[Op], depth_max: int, copy_bytes_max: int | None) -> list[Op]:
+    def _apply_slowly(
+        self, ops: list[Op], depth_max: int, copy_bytes_max: int | None, *, narrow: bool = False
+    ) -> list[Op]:
         draft = Draft(self._base, self._overlay, {}, depth_max=depth_max, copy_bytes_max=copy_bytes_max)
         applied = ops
         for index, op in enumerate(ops):
-            if type(op) not in COMPILED:
+            if type(op) not in COMPILED and not (narrow and _is_large(op)):
                 draft.apply(index, op)
                 if applied is not ops:
                     applied.append(op)
@@ -159,7 +188,31 @@ def steps(value: Value, ops: Sequence[Op], *, depth_max: int = DEPTH_MAX) -> Ite
             draft.apply(index, primitive, origin=op)
 
 
+def _is_large(op: Op) -> bool:
+    if type(op) is not Set and type(op) is not Replace:
+        return False
+    value = op.value
+    return type(value) in PLAIN_CONTAINERS or (type(value) is str and len(value) >= _NARROW_CHARACTERS)
+
+
+def _narrow(draft: Draft, op: Set | Replace) -> list[Op]:
+    """The ops that make of what is there what op sets, where that is shorter; op itself otherwise."""
+    draft.close()
+    try:
+        old = draft.find(op.path)
+    except Misfit:
+        return [op]
+    new = op.value
+    whole = len(new) if type(new) is str else len(encode_delta([op])) - 1
+    if type(new) is not str and whole > _NARROW_BYTES_MAX:
+        return [op]
+    narrowed, size = quick_difference(old, new, op.path, Looks(_NARROW_LOOKS + whole // _LOOK_BYTES))
+    return narrowed if size < whole else [op]
+
+
 def _compile(draft: Draft, index: int, op: Op) -> list[Op]:
+    if type(op) is Set or type(op) is Replace:
+        return _narrow(draft, op)
     value = draft.fold()
     if type(op) is JsonPatch:
         try:

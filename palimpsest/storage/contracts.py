@@ -210,7 +210,7 @@ class Archive(Protocol):
     async def load_version(self, document: str, branch: str, version: int) -> Stretch | None:
         """For one version: the newest sound snapshot at or before it, and the rows up to it. None where the archive does not
         have the version, or it lies in a gap. Raises StoreCorrupt where it cannot be built any more: the snapshot that it
-        needs is damaged, and what came before is not kept."""
+        needs is damaged, and what came before is not kept; `load` does, too."""
         ...
 
     async def history(
@@ -229,7 +229,7 @@ class Archive(Protocol):
         ...
 
     async def tagged(self, document: str, branch: str, *, last: int) -> list[tuple[int, tuple[str, ...]]]:
-        """Versions, `last` or older and in no gap, that were tagged when they were made, with those tags; rising."""
+        """Versions, `last` or older and in no gap, that were tagged when they were made, with those tags, sorted; rising."""
         ...
 
     async def gaps(self, document: str, branch: str) -> list[Gap]:
@@ -238,7 +238,7 @@ class Archive(Protocol):
 
     async def compacted(self, branch: str, *, prefix: str, position: int) -> list[tuple[str, int]]:
         """Documents of the branch whose name starts with prefix and of which something at `position` or later is not kept
-        any more, each with the largest position of its gaps."""
+        any more, each with the largest position of its gaps; by name."""
         ...
 
     async def read(self, position: int, *, rows_max: int, bytes_max: int) -> list[Row]:
@@ -260,11 +260,13 @@ class Archive(Protocol):
         ...
 
     async def weigh(self, document: str, branch: str, *, first: int, last: int) -> tuple[int, int]:
-        """(events, bytes) that would come back if versions first..last were no longer kept, snapshots included."""
+        """(events, bytes) that would come back if versions first..last were no longer kept, snapshots included. What is written
+        meanwhile may be counted or not."""
         ...
 
     async def reach(self, document: str, branch: str, *, bytes_max: int) -> int:
-        """The oldest version from which on everything kept takes at most bytes_max together; at least the newest."""
+        """The oldest version from which on everything kept takes at most bytes_max together; at least the newest; 0 where the
+        archive has nothing."""
         ...
 
     async def find_request(

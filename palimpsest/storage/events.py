@@ -76,8 +76,9 @@ _decoder = msgspec.msgpack.Decoder(list[Event])
 
 
 def encode_events(events: Sequence[Event], salt: bytes) -> bytes:
-    """The body of a batch. salt: SALT_BYTES random bytes, of this batch alone."""
-    return _encoder.encode(salt) + _encoder.encode(events)
+    """The body of a batch. salt: SALT_BYTES random bytes, of this batch alone; b"" for one as the first release made it."""
+    assert len(salt) in (0, SALT_BYTES), len(salt)
+    return (_encoder.encode(salt) if salt else b"") + _encoder.encode(events)
 
 
 def decode_events(body: bytes) -> list[Event]:

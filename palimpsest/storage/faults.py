@@ -65,5 +65,8 @@ class FaultyJournal:
     async def trim(self, position: int, *, batches_max: int) -> int:
         return await self._journal.trim(position, batches_max=batches_max)
 
+    async def scrub(self) -> None:
+        await self._journal.scrub()
+
     async def close(self) -> None:
         await self._journal.close()

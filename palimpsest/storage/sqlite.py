@@ -24,7 +24,10 @@ from palimpsest.errors import (
     StorageError,
     StoreCorrupt,
 )
+from palimpsest.logs import get_logger
 from palimpsest.storage.locking import FileLock
+
+log = get_logger("palimpsest.storage")
 
 T = TypeVar("T")
 
@@ -42,6 +45,11 @@ _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
 _FOREIGN = (sqlite3.Error, OSError)
 _FRAME_HEADER_BYTES = 24
 """Of each page in a write-ahead log."""
+BACKUP_MARK = 0x50414C42
+"""The application id of a backup's files."""
+_INCREMENTAL = 2
+"""As `auto_vacuum` has it: free pages are given back when they are asked for."""
+_SCRUB_TRIES, _SCRUB_PAUSE_SECONDS = 100, 0.05
 _LOG_GROWTH_MAX = 4
 """How many times its first size a write-ahead log may keep."""
 
@@ -204,6 +212,21 @@ class Database:
     async def transact(self, work: Work[T]) -> T:
         return await self._writing().transact(work)
 
+    async def shrink(self, bytes_max: int) -> int:
+        """Gives at most about bytes_max of the file's free pages back, in one transaction. Returns how many bytes it was."""
+        return await self.write(lambda raw: _shrink(raw, bytes_max))
+
+    async def scrub(self) -> None:
+        """Nothing of what was deleted or overwritten is left in the file or its log: both are written anew, which takes as
+        long as copying what is kept. Raises CommitFailed where somebody else is in the way for too long."""
+        await self.write(lambda raw: raw.execute("VACUUM").fetchall())
+        for _ in range(_SCRUB_TRIES):
+            if await self.write(lambda raw: _empty_log(raw, self._path, self._settings)):
+                return
+            await asyncio.sleep(_SCRUB_PAUSE_SECONDS)
+        reason = "somebody reads an old state of the file all the time"
+        raise CommitFailed(f"{self._path}: its log cannot be emptied: {reason}", reason=reason)
+
     async def check(self) -> list[str]:
         """What SQLite itself finds wrong with the file and its indexes. Reads all of it."""
         found = await self.read(lambda raw: raw.execute("PRAGMA integrity_check").fetchall())
@@ -228,6 +251,7 @@ class Database:
         raw = sqlite3.connect(self._path, isolation_level=None, timeout=self._settings.busy_seconds)
         with _closed_on_error(raw):
             version = _identify(raw, self._path, self._schema)
+            _let_shrink(raw, self._path, version)
             _configure(raw, self._settings)
             _migrate(raw, version, self._schema)
             _grow_log(raw, self._path, self._settings)
@@ -315,7 +339,8 @@ def _closed_on_error(raw: sqlite3.Connection) -> Iterator[None]:
 
 
 def _pragma(
-    raw: sqlite3.Connection, name: Literal["application_id", "user_version", "schema_version", "page_size"]
+    raw: sqlite3.Connection,
+    name: Literal["application_id", "user_version", "schema_version", "page_size", "page_count", "freelist_count"],
 ) -> int:
     value: int = raw.execute(f"PRAGMA {name}").fetchone()[0]
     return value
@@ -326,6 +351,9 @@ def _identify(raw: sqlite3.Connection, path: Path, schema: Schema) -> int:
     mark, version = _pragma(raw, "application_id"), _pragma(raw, "user_version")
     if mark == 0 and version == 0 and _pragma(raw, "schema_version") == 0:
         return 0
+    if mark == BACKUP_MARK:
+        reason = "it is part of a backup, which has to be restored before it can be served"
+        raise StoreCorrupt(f"{path}: {reason}", path=str(path), reason=reason)
     if mark != schema.application_id:
         reason = f"not a {schema.what} but a database of another application (id {mark:#x})"
         raise StoreCorrupt(f"{path} is {reason}", path=str(path), reason=reason)
@@ -340,8 +368,9 @@ def _configure(raw: sqlite3.Connection, settings: Settings) -> None:
     raw.execute("PRAGMA journal_mode = WAL")
     raw.execute("PRAGMA synchronous = FULL")
     raw.execute(f"PRAGMA cache_size = {-settings.cache_bytes // 1024}")
-    # Some builds overwrite what is deleted with zeros, which would make trimming as dear as writing.
-    raw.execute("PRAGMA secure_delete = OFF")
+    # What is deleted is overwritten where its page is written anyway; pages that become free are not, which would make
+    # trimming as dear as writing.
+    raw.execute("PRAGMA secure_delete = FAST")
     if settings.wal_bytes:
         frame_bytes = _pragma(raw, "page_size") + _FRAME_HEADER_BYTES
         pages = max(1, (settings.wal_bytes - settings.batch_bytes) // frame_bytes)
@@ -368,11 +397,40 @@ def _migrate(raw: sqlite3.Connection, version: int, schema: Schema) -> None:
         raise
 
 
+def _let_shrink(raw: sqlite3.Connection, path: Path, version: int) -> None:
+    """Lets free pages be given back. A file of the first release is written anew for that, once."""
+    if raw.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
+        return
+    raw.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
+    if version:
+        raw.execute("VACUUM")
+        log.info("file_rewritten", path=str(path), bytes=_pragma(raw, "page_count") * _pragma(raw, "page_size"))
+
+
+def _shrink(raw: sqlite3.Connection, bytes_max: int) -> int:
+    page_bytes, pages = _pragma(raw, "page_size"), _pragma(raw, "page_count")
+    if not _pragma(raw, "freelist_count"):
+        return 0
+    # Stepping through its rows would end after the first page.
+    raw.executescript(f"PRAGMA incremental_vacuum({max(1, bytes_max // page_bytes)})")
+    raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # only then is the file any shorter
+    return (pages - _pragma(raw, "page_count")) * page_bytes
+
+
+def _empty_log(raw: sqlite3.Connection, path: Path, settings: Settings) -> bool:
+    """Whether the write-ahead log has been taken into the file, and is gone; it gets its size again then."""
+    (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        return False
+    _grow_log(raw, path, settings)
+    return True
+
+
 def _grow_log(raw: sqlite3.Connection, path: Path, settings: Settings) -> None:
     """Gives the write-ahead log its size: a transaction that is too large for the cache spills into it, and is then
     rolled back. The file itself does not grow, and a commit of nothing new makes the log's pages durable."""
-    log = path.with_name(path.name + "-wal")
-    if not settings.wal_bytes or (log.exists() and log.stat().st_size >= settings.wal_bytes):
+    wal = path.with_name(path.name + "-wal")
+    if not settings.wal_bytes or (wal.exists() and wal.stat().st_size >= settings.wal_bytes):
         return
     cache_pages, page_bytes = 16, _pragma(raw, "page_size")
     raw.execute(f"PRAGMA cache_size = {cache_pages}")

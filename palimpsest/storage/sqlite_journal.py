@@ -136,6 +136,9 @@ class SqliteJournal:
             return 0
         return await self._database().transact(lambda raw: _trim(raw, min(position, INTEGER_MAX), batches_max))
 
+    async def scrub(self) -> None:
+        await self._database().scrub()
+
     async def check(self) -> list[str]:
         """What SQLite finds wrong with the file. Reads all of it."""
         return await self._database().check()
@@ -195,9 +198,8 @@ def _after(row: tuple[int, int, bytes] | None) -> tuple[int, bytes] | None:
 
 
 def _trim(raw: sqlite3.Connection, position: int, batches_max: int) -> int:
-    # One row more than may go: the last batch stays, and is not among those that have another one behind them.
-    rows = raw.execute(_OLDEST, (min(batches_max, INTEGER_MAX - 1) + 1,)).fetchall()
-    gone = [row for row in rows[:-1] if row[0] + row[1] <= position]
+    rows = raw.execute(_OLDEST, (min(batches_max, INTEGER_MAX),)).fetchall()
+    gone = [row for row in rows if row[0] + row[1] <= position]
     if gone:
         last = gone[-1]
         raw.execute("DELETE FROM batches WHERE position <= ?", (last[0],))

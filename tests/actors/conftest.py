@@ -57,7 +57,8 @@ class Peer:
         return id
 
     def answers(self, id: int) -> list[Any]:
-        return [message for message in self.told if getattr(message, "id", None) == id]
+        found = [message for message in self.told if getattr(message, "id", None) == id]
+        return [message for message in found if not isinstance(message, m.Progress)]
 
     async def answer(self, id: int) -> Any:
         """The one answer to request `id`, an error raised."""
@@ -114,6 +115,7 @@ class House:
             snapshot_versions=self.snapshot_versions,
             archive_pause_seconds=0,
             trim_keep_bytes=trim_keep_bytes,
+            now=lambda: self.now,
         )
         self.partition.on_fatal = self.fatal.append
         async with anyio.create_task_group() as tasks:

@@ -229,4 +229,4 @@ def test_what_an_author_says_is_bounded() -> None:
 
 
 def test_kinds_are_those_on_disk() -> None:
-    assert [(kind.name, kind.value) for kind in Kind] == [("CREATE", 0), ("UPDATE", 1), ("DELETE", 2)]
+    assert [(kind.name, kind.value) for kind in Kind] == [("CREATE", 0), ("UPDATE", 1), ("DELETE", 2), ("ERASE", 3)]

@@ -17,7 +17,7 @@ def batch(position: int, count: int, size: int = 10) -> Batch:
         Event("a", "main", version, 1, 5, Raw(b"\xc4" + bytes((size,)) + b"x" * size), "client", version)
         for version in range(position, position + count)
     ]
-    return Batch(position, count, b"", encode_events(events))
+    return Batch(position, count, b"", encode_events(events, b""))
 
 
 def versions(rows: list[Row]) -> list[int]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from typer.testing import CliRunner
 
 from palimpsest.cli.main import app
-from palimpsest.testing import RunningServer
+from palimpsest.embedded import Server
+from palimpsest.testing import RunningServer, running_server
 
 if TYPE_CHECKING:
     from typer.testing import Result
@@ -115,11 +118,56 @@ def odd_folder(git_folder: Callable[[str], GitFolder]) -> GitFolder:
     return folder
 
 
+class CommandLine:
+    """Runs command lines against a server. stdin: what they read."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, *words: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(app, ["--url", self.url, *words], input=stdin)
+
+
 @pytest.fixture
-def palimpsest(palimpsest_server: RunningServer) -> Callable[..., Result]:
-    """Runs a command line against an empty server. stdin: what it reads."""
+def palimpsest(palimpsest_server: RunningServer) -> CommandLine:
+    """Command lines against an empty server."""
+    return CommandLine(palimpsest_server.url)
 
-    def run(*words: str, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(app, ["--url", palimpsest_server.url, *words], input=stdin)
 
-    return run
+@pytest.fixture
+def another() -> Iterator[CommandLine]:
+    """Command lines against another empty server."""
+    with running_server() as server:
+        yield CommandLine(server.url)
+
+
+class StoreCommandLine(CommandLine):
+    """Against a server on files. path: of its store. The server can be stopped before the block ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._exits = ExitStack()
+        portal = self._exits.enter_context(start_blocking_portal("asyncio"))
+        server = self._exits.enter_context(portal.wrap_async_context_manager(Server(path)))
+        super().__init__(server.url)
+
+    def __enter__(self) -> StoreCommandLine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._exits.close()
+
+
+@pytest.fixture
+def serve_store() -> Callable[[Path], StoreCommandLine]:
+    return StoreCommandLine
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[StoreCommandLine]:
+    """Command lines against an empty server on files."""
+    with StoreCommandLine(tmp_path / "state.db") as line:
+        yield line

@@ -23,8 +23,10 @@ def test_the_page_has_the_table_that_holds() -> None:
     [
         (errors.DocumentNotFound("d"), Exit.NOT_FOUND),
         (errors.VersionNotFound("d"), Exit.NOT_FOUND),
+        (errors.VersionPruned("d"), Exit.NOT_FOUND),
         (errors.BranchNotFound("d"), Exit.NOT_FOUND),
         (errors.VersionConflict("d"), Exit.CONFLICT),
+        (errors.UndoConflict("d"), Exit.CONFLICT),
         (errors.DocumentExists("d"), Exit.CONFLICT),
         (errors.TestFailed("d"), Exit.CONFLICT),
         (errors.DeltaFailed("d"), Exit.USAGE),

@@ -18,37 +18,6 @@ def story(palimpsest) -> None:
     palimpsest("delete", "notes/1")
 
 
-def test_history_is_newest_first_with_what_changed(palimpsest, story) -> None:
-    lines = [line.rstrip() for line in palimpsest("history", "notes/1").stdout.splitlines()]
-    assert lines[0].startswith("notes/1  version 3  delete")
-    assert lines[1].startswith("notes/1  version 2  update")
-    assert lines[1].endswith("bo")
-    assert lines[2:4] == ['    set title "B"', "    increment stars 1"]
-    assert lines[4].endswith("ana  first")
-    assert lines[5] == '    set the root {"title":"A"}'
-
-
-def test_history_as_json(palimpsest, story) -> None:
-    lines = [
-        json.loads(line) for line in palimpsest("history", "notes/1", "--oldest-first", "--json").stdout.splitlines()
-    ]
-    assert [line["version"] for line in lines] == [1, 2, 3]
-    assert [line["kind"] for line in lines] == ["create", "update", "delete"]
-    assert lines[0]["delta"] == [{"op": "set", "path": "", "value": {"title": "A"}}]
-    assert lines[1]["delta"] == [
-        {"op": "set", "path": "title", "value": "B"},
-        {"op": "increment", "path": "stars", "by": 1},
-    ]
-    assert lines[1]["tags"] == ["x"]
-    assert all(isinstance(line["request"], str) for line in lines)
-
-
-def test_history_has_a_limit(palimpsest, story) -> None:
-    lines = palimpsest("history", "notes/1", "--limit", "2", "--json").stdout.splitlines()
-    assert [json.loads(line)["version"] for line in lines] == [3, 2]
-    assert palimpsest("history", "nothing").exit_code == 3
-
-
 class Watch:
     """A `palimpsest watch` that runs beside the test."""
 

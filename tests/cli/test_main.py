@@ -9,7 +9,11 @@ from typer.testing import CliRunner
 
 from palimpsest.cli.main import app
 
-COMMANDS = ["serve", "get", "set", "update", "delete", "list", "history", "watch", "demo", "import git"]
+COMMANDS = [
+    *("serve", "get", "set", "update", "delete", "list", "history", "diff", "blame", "revert", "undo", "tag", "untag"),
+    *("watch", "prune", "retention list", "retention set", "retention delete", "erase", "stats", "digest", "verify"),
+    *("export", "import git", "import history", "backup", "restore", "demo"),
+]
 
 
 def test_help_lists_every_command() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from palimpsest.cli.output import delta_json, delta_lines, json_time, print_json, print_value, readable_time
 from palimpsest.state.delta import Delta
+from palimpsest.state.ops import Edit, Erase, Splice
 
 EVERY_OP = (
     Delta()
@@ -54,6 +55,32 @@ def test_every_op_is_a_line_for_people() -> None:
         "test the root {}",
         "absent z",
     ]
+
+
+EDITS = (Edit(12, 5, "there"), Edit(20, 1, ""))
+
+
+def test_edits_are_maps_and_erased_paths_are_written() -> None:
+    delta = Delta([Splice(("body",), EDITS), Splice((), ()), Erase(("people", "*", "email"))])
+    assert delta_json(delta) == [
+        {
+            "op": "splice",
+            "path": "body",
+            "edits": [
+                {"offset": 12, "removed": 5, "inserted": "there"},
+                {"offset": 20, "removed": 1, "inserted": ""},
+            ],
+        },
+        {"op": "splice", "path": "", "edits": []},
+        {"op": "erase", "path": "people.*.email"},
+    ]
+    assert [line.plain for line in delta_lines(delta)] == [
+        'splice body @12 -5 "there" @20 -1 ""',
+        "splice the root",
+        "erase people.*.email",
+    ]
+    (line,) = delta_lines(Delta([Splice(("b",), EDITS * 4)]))
+    assert line.plain.endswith(" and 3 more edits")
 
 
 def test_people_are_shown_the_first_of_many_ops_and_the_start_of_long_values() -> None:

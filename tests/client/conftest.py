@@ -77,6 +77,8 @@ class ScriptedServer:
         self.received: list[Any] = []
         self.limits: dict[str, int] = {}
         self.trouble: Callable[[Peer, Any], bool] = lambda peer, message: False
+        self.replies: dict[type, Callable[[Any], Any]] = {}
+        """By the type of a request, what gives the answer, or raises the error, where this server has no answer of its own."""
         self.versions: dict[str, int] = {}
         self.applied: dict[tuple[str, int], m.Committed] = {}
         """By client id and request id; a repeat gets the first answer."""
@@ -110,9 +112,12 @@ class ScriptedServer:
     # --- answers -------------------------------------------------------------------------------------------------
 
     def answer(self, peer: Peer, message: Any) -> None:
-        handle = getattr(self, f"_on_{type(message).__name__.lower()}")
+        reply = self.replies.get(type(message))
         try:
-            handle(peer, message)
+            if reply is not None:
+                peer.send(reply(message))
+            else:
+                getattr(self, f"_on_{type(message).__name__.lower()}")(peer, message)
         except PalimpsestError as error:
             peer.send(m.Failed(message.id, *error.to_wire()))
 

@@ -6,20 +6,28 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 from palimpsest.client import Client, Create, SyncClient, connect_sync
 from palimpsest.embedded import Server
-from palimpsest.errors import ConnectionLost, DocumentNotFound, VersionConflict
-from palimpsest.state.delta import Increment
+from palimpsest.errors import ConnectionLost, DocumentNotFound, InvalidRequest, VersionConflict
+from palimpsest.state.delta import Delta, Increment
+from palimpsest.state.retention import Retention
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(Server.memory()) as server:
+        yield server.url
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(Server.memory()) as server:
-        yield server.url
+    with running() as address:
+        yield address
 
 
 @pytest.fixture
@@ -29,9 +37,9 @@ def client(url: str) -> Iterator[SyncClient]:
 
 
 def test_it_has_the_words_of_the_async_client() -> None:
-    asynchronous = {name for name in vars(Client) if not name.startswith("_")}
-    blocking = {name for name in vars(SyncClient) if not name.startswith("_")}
-    assert asynchronous - {"open", "list_pages", "history_pages"} == blocking - {"client_id"}
+    asynchronous = {name for name in dir(Client) if not name.startswith("_")}
+    blocking = {name for name in dir(SyncClient) if not name.startswith("_")}
+    assert asynchronous - {"open"} == blocking - {"client_id"}
 
 
 def test_documents(client: SyncClient) -> None:
@@ -48,6 +56,53 @@ def test_documents(client: SyncClient) -> None:
         client.get("n/2")
     assert client.ping() > 0
     assert client.statistics()["connected"] == 1
+
+
+def test_the_past(client: SyncClient) -> None:
+    client.create("n", {"a": 1, "b": 1}, tags={"x"})
+    client.update("n", {"a": 2}, by="ana")
+    client.update("n", {"b": 2})
+    assert client.get("n", tag="x").value == {"a": 1, "b": 1}
+    assert client.diff("n", 1, "main:2") == Delta().set("a", 2)
+    assert client.blame("n")["a"].by == "ana"
+    assert client.undo("n", version=2).version == 4
+    assert client.revert("n", to=2).version == 5
+    assert client.get("n").value == {"a": 2, "b": 1}
+    client.tag("n", version=2, tags={"released"})
+    client.untag("n", 1, {"x"})
+    assert [made.version for made in client.history("n", tags={"x", "released"})] == [2]
+    assert client.digest("n", version=3) == client.digest("n", version=3)
+    with pytest.raises(InvalidRequest):
+        client.history("n", limit=-1)
+
+
+def test_what_is_kept(client: SyncClient) -> None:
+    client.create("n", {"a": 1, "secret": 5})
+    for number in range(2, 6):
+        client.update("n", {"a": number})
+    client.erase("n", "secret")
+    assert client.stats("n").events == 6
+    policy = Retention(documents="n", versions=2)
+    client.retention.put("few", policy, by="ana")
+    assert list(client.retention.list()) == [("few", policy)]
+    told: list[int] = []
+    assert client.prune(dry_run=False, on_progress=lambda done, total: told.append(done)).events == 4
+    assert told
+    client.retention.delete("few")
+    assert [made.version for made in client.history("n")] == [6, 5]
+
+
+def test_history_travels(url: str, client: SyncClient) -> None:
+    for number in range(300):
+        client.create(f"n/{number}", number)
+    lines = list(client.export())
+    assert len(lines) == 301
+    with running() as other_url, connect_sync(other_url) as other:
+        assert other.import_history(client.export()).versions == 300
+        assert list(other.export()) == lines
+        with pytest.raises(InvalidRequest, match="line 2"):
+            other.import_history([lines[0], "no line"])
+    assert client.import_history(client.export()).present == 300
 
 
 def test_pages(url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from palimpsest.client import Client, connect
@@ -401,3 +402,81 @@ async def test_an_error_that_would_come_again_ends_the_client(scripted: Any, rea
     async with reach() as client:
         with pytest.raises(type(error)):
             await client.get("a")
+
+
+# --- requests that may take long -------------------------------------------------------------------------------------
+
+
+PRUNED = m.Pruned(0, 1, 2, 3, (), True)
+
+
+async def test_progress_is_told_and_ends_nothing(scripted: Any, reach: Any) -> None:
+    def work(peer: Any, message: Any) -> None:
+        peer.send(m.Progress(message.id, 1, 3), m.Progress(message.id + 100, 9, 9), m.Progress(message.id, 2, 3))
+        peer.send(msgspec.structs.replace(PRUNED, id=message.id))
+
+    scripted.trouble = first_time(m.Prune, work)
+    told: list[tuple[int, int]] = []
+    async with reach() as client:
+        report = await client.prune(on_progress=lambda done, total: told.append((done, total)))
+        assert client._session._patient == {}
+    assert (report.documents, told) == (1, [(1, 3), (2, 3)])
+
+
+async def test_progress_that_nobody_wants_to_hear_of(scripted: Any, reach: Any) -> None:
+    def work(peer: Any, message: Any) -> None:
+        peer.send(m.Progress(message.id, 1, 0), msgspec.structs.replace(PRUNED, id=message.id))
+
+    scripted.trouble = first_time(m.Prune, work)
+    async with reach() as client:
+        assert (await client.prune()).events == 2
+
+
+async def test_what_is_raised_over_progress_is_the_callers(scripted: Any, reach: Any) -> None:
+    scripted.trouble = first_time(m.Prune, lambda peer, message: peer.send(m.Progress(message.id, 1, 0)))
+
+    def refuse(done: int, total: int) -> None:
+        raise KeyError("no more")
+
+    async with reach() as client:
+        with pytest.raises(KeyError):
+            await client.prune(on_progress=refuse)
+        assert (await client.update("a", {})).version == 1
+        assert client.statistics()["reconnections"] == 0
+
+
+async def test_what_takes_long_is_waited_for_while_the_server_is_there(scripted: Any, reach: Any) -> None:
+    held: list[Any] = []
+    scripted.trouble = first_time(m.Backup, lambda peer, message: held.append((peer, message)))
+    async with reach(timeout_seconds=0.2) as client:
+        call = asyncio.ensure_future(client.backup("/backup"))
+        await scripted.until(lambda: sum(isinstance(message, m.Ping) for message in scripted.received) == 5)
+        peer, message = held[0]
+        peer.send(m.Saved(message.id, message.path, 7, 9))
+        assert (await call).position == 7
+
+
+async def test_what_takes_long_is_given_up_once_the_server_is_silent(scripted: Any, reach: Any) -> None:
+    scripted.trouble = lambda peer, message: not isinstance(message, m.Hello)
+    async with reach(timeout_seconds=0.05) as client:
+        with pytest.raises(RequestTimeout, match="erase") as caught:
+            await client.erase("a", "b")
+        assert caught.value.request.startswith(client.client_id)
+
+
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (m.Revert, lambda client: client.revert("a", 1)),
+        (m.Undo, lambda client: client.undo("a", 1)),
+        (m.Label, lambda client: client.tag("a", 1, {"x"})),
+        (m.Erase, lambda client: client.erase("a")),
+    ],
+)
+async def test_the_rarer_writes_are_repeated_as_such(scripted: Any, reach: Any, kind: Any, call: Any) -> None:
+    scripted.trouble = first_time(kind, lambda peer, message: peer.cut())
+    scripted.replies[kind] = lambda message: m.Committed(message.id, 3, 5, message.repeat)
+    async with reach() as client:
+        made = await call(client)
+    assert [message.repeat for message in scripted.received if isinstance(message, kind)] == [False, True]
+    assert made is None or made.repeat

@@ -6,6 +6,7 @@ The alphabets are small, so that paths meet values.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from typing import Any
 
@@ -21,6 +22,22 @@ INTS = st.one_of(st.integers(-3, 3), st.sampled_from([2**63 - 1, 2**64 - 1, -(2*
 FLOATS = st.sampled_from([0.0, -0.0, 1.0, 0.1, 1e308, -1e308])
 NUMBERS = st.one_of(INTS, FLOATS)
 SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, st.sampled_from(["", "x", "y", "é"]))
+
+
+_EDIT = st.builds(ops.Edit, st.integers(0, 2), st.integers(0, 2), st.sampled_from(["", "z", "ü☃"]))
+
+
+def _rising(edits: list[ops.Edit]) -> tuple[ops.Edit, ...]:
+    """The same edits, with offsets that count from where the last one ends."""
+    ends = itertools.accumulate((edit.offset + edit.removed for edit in edits), initial=0)
+    return tuple(
+        ops.Edit(end + edit.offset, edit.removed, edit.inserted) for end, edit in zip(ends, edits, strict=False)
+    )
+
+
+EDITS = st.lists(_EDIT, max_size=3).map(_rising)
+ANY_EDITS = st.lists(_EDIT, max_size=3).map(tuple)
+"""They may overlap."""
 
 
 def plain_values() -> st.SearchStrategy[Any]:
@@ -73,6 +90,11 @@ def some_op(value: Any) -> st.SearchStrategy[ops.Op]:
         st.builds(ops.Test, paths, values),
         st.builds(ops.Absent, paths),
     )
+
+
+def any_op(value: Any) -> st.SearchStrategy[ops.Op]:
+    """As `some_op`, edits of strings included."""
+    return st.one_of(some_op(value), some_op(value), st.builds(ops.Splice, paths_about(value), EDITS))
 
 
 class ModelError(Exception):
@@ -220,6 +242,19 @@ class _Model:
 
     def copy(self, op: Any) -> None:
         self._add(op.path, copy.deepcopy(self.get(op.source)))
+
+    def splice(self, op: Any) -> None:
+        text = self.get(op.path)
+        if not isinstance(text, str):
+            raise ModelError("type")
+        at, characters = 0, list(text)
+        for edit in op.edits:
+            if edit.offset < at or edit.offset + edit.removed > len(text):
+                raise ModelError("range")
+            at = edit.offset + edit.removed
+        for edit in reversed(op.edits):
+            characters[edit.offset : edit.offset + edit.removed] = edit.inserted
+        self.put(op.path, "".join(characters))
 
     def test(self, op: Any) -> None:
         if not model_equal(self.get(op.path), op.value):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from state_strategies import documents, model_apply_fitting, some_op
+from state_strategies import any_op, documents, model_apply_fitting
 
 from palimpsest.errors import DeltaFailed, InvalidDelta, InvalidPath, InvalidValue, LimitExceeded
 from palimpsest.limits import Limits
@@ -27,6 +27,7 @@ def test_one_method_an_op() -> None:
         .remove("tags", 2)
         .move("a", "b")
         .copy("a", "b")
+        .splice("body", (0, 3, "The"), (7, 0, "!"))
         .test("title", "B")
         .absent("x.0")
     )
@@ -41,10 +42,11 @@ def test_one_method_an_op() -> None:
         ops.Remove(("tags",), 2),
         ops.Move(("a",), ("b",)),
         ops.Copy(("a",), ("b",)),
+        ops.Splice(("body",), (ops.Edit(0, 3, "The"), ops.Edit(7, 0, "!"))),
         ops.Test(("title",), "B"),
         ops.Absent(("x", 0)),
     ]
-    assert len(delta) == 12
+    assert len(delta) == 13
     assert eval(repr(delta)) == delta
 
 
@@ -155,6 +157,33 @@ def test_indexes_are_checked(index: Any) -> None:
             make()
 
 
+@pytest.mark.parametrize(
+    "edits",
+    [
+        [(0, 1)],
+        [5],
+        [(0, 1, 2)],
+        [(-1, 1, "")],
+        [(0, -1, "")],
+        [(True, 1, "")],
+        [(0, "1", "")],
+        [(2, 1, ""), (1, 1, "")],
+        [(0, 2, ""), (1, 1, "")],
+    ],
+    ids=repr,
+)
+def test_edits_are_checked(edits: Any) -> None:
+    with pytest.raises((InvalidDelta, InvalidPath)):
+        Delta().splice("a", *edits)
+
+
+def test_what_is_spliced_in_is_text() -> None:
+    with pytest.raises(InvalidValue) as caught:
+        Delta().splice("a.b", (0, 1, "\ud800"))
+    assert caught.value.path == "a.b"
+    assert Delta().splice("", (1, 1, "E")).apply("text") == "tExt"
+
+
 def test_depth_is_that_of_the_place() -> None:
     deep: Any = 1
     for _ in range(64):
@@ -191,7 +220,7 @@ def test_apply_takes_and_gives_plain_values() -> None:
 
 @given(st.data(), documents())
 def test_there_and_back(data: st.DataObject, value: Any) -> None:
-    _, fitting = model_apply_fitting(value, data.draw(st.lists(some_op(value), max_size=4)))
+    _, fitting = model_apply_fitting(value, data.draw(st.lists(any_op(value), max_size=4)))
     delta = Delta.from_ops(fitting)
     assert delta.ops == fitting
     assert Delta.decode(delta.encode()) == Delta.decode(delta.encode(), limits=Limits()) == delta
@@ -203,6 +232,7 @@ def test_there_and_back(data: st.DataObject, value: Any) -> None:
 
 def test_repr_is_short_where_values_are_long() -> None:
     assert len(repr(Delta().set("a", "x" * 10_000).set("b", list(range(1000))))) < 200
+    assert len(repr(Delta().splice("a", *[(number, 0, "x" * 100) for number in range(1000)]))) < 300
 
 
 def test_a_json_patch_shows_what_it_is() -> None:

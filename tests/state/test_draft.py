@@ -76,6 +76,15 @@ def changed(**top: Any) -> dict[str, Any]:
         (ops.Test(("n",), 1.0), VALUE),
         (ops.Test((), VALUE), VALUE),
         (ops.Test(("z",), None), VALUE),
+        (ops.Splice(("t",), (ops.Edit(0, 1, "T"), ops.Edit(2, 2, ""), ops.Edit(4, 0, "☃"))), changed(t="Te☃")),
+        (ops.Splice(("t",), ()), VALUE),
+        (ops.Splice(("m", "0"), (ops.Edit(4, 0, "!"),)), changed(m={"k": {"x": 1}, "0": "zero!"})),
+        (ops.Erase(("n",)), changed(n=...)),
+        (ops.Erase(("m", "*", "x")), changed(m={"k": {}, "0": "zero"})),
+        (ops.Erase(("l", "*")), changed(l=[None, None, None])),
+        (ops.Erase(("deep", 0, "l")), changed(deep=[{}])),
+        (ops.Erase(("no", "such")), VALUE),
+        (ops.Erase(("l", 3)), VALUE),
         (ops.Absent(("no",)), VALUE),
         (ops.Absent(("no", "such")), VALUE),
         (ops.Absent(("l", 3)), VALUE),
@@ -129,6 +138,12 @@ def test_what_fits(op: ops.Op, expected: Any) -> None:
         (ops.Move(("n",), ("t", "x")), "type", "`t` is a string"),
         (ops.Move(("n",), ("no", 0)), "absent", "nothing at `no`"),
         (ops.Copy(("n",), ("l", 5)), "index", "nothing goes before 5"),
+        (ops.Splice(("t",), (ops.Edit(3, 2, ""),)), "range", "the text has 4 characters, and an edit reaches to 5"),
+        (ops.Splice(("t",), (ops.Edit(2, 0, ""), ops.Edit(1, 0, ""))), "range", "an edit at 1 lies before the end"),
+        (ops.Splice(("n",), ()), "type", "what is there is a number, not a string"),
+        (ops.Splice(("no",), ()), "absent", "nothing at `no`"),
+        (ops.Splice(("l", 3), ()), "index", "no 3"),
+        (ops.Erase(()), "type", "a whole document is erased with its history"),
         (ops.Test(("n",), 2), "test", "the value there is another one"),
         (ops.Test(("b",), 1), "test", "another one"),
         (ops.Test(("no",), None), "absent", "nothing at `no`"),
@@ -154,6 +169,12 @@ def test_a_source_that_is_not_there_is_the_path_in_question(kind: Any, source: A
     with pytest.raises(DeltaFailed) as caught:
         apply_delta(freeze(VALUE), [kind(source, ("new",))])
     assert (caught.value.reason, caught.value.path) == (reason, path)
+
+
+def test_an_open_list_is_closed_before_a_text_in_it_is_edited() -> None:
+    delta = [ops.Insert(("l",), 0, "text"), ops.Splice(("l", 0), (ops.Edit(0, 4, "word"),)), ops.Append(("l",), 4)]
+    assert apply_delta(freeze(VALUE), delta) == freeze(changed(l=["word", 1, 2, 3, 4]))
+    assert apply_delta(freeze(VALUE), [delta[0], ops.Erase(("l", 1))]) == freeze(changed(l=["text", None, 2, 3]))
 
 
 def test_messages_do_not_show_values() -> None:

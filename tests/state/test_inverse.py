@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from state_strategies import documents, model_apply_fitting, plain_values, some_op
+from state_strategies import any_op, documents, model_apply_fitting, plain_values
 
 from palimpsest.errors import DeltaFailed
 from palimpsest.state import apply_delta, encode_value, freeze, invert, ops
@@ -16,7 +16,7 @@ from palimpsest.state import apply_delta, encode_value, freeze, invert, ops
 @given(st.data(), documents())
 def test_the_inverse_gives_the_same_value_back(data: st.DataObject, value: Any) -> None:
     before = freeze(value)
-    _, delta = model_apply_fitting(value, data.draw(st.lists(some_op(value), max_size=6)))
+    _, delta = model_apply_fitting(value, data.draw(st.lists(any_op(value), max_size=6)))
     inverse = invert(before, delta)
     assert encode_value(apply_delta(apply_delta(before, delta), inverse)) == encode_value(value)
     assert not any(type(op) in ops.COMPILED for op in inverse)
@@ -28,7 +28,7 @@ def test_a_merge_patch_can_be_taken_back(value: Any, patch: Any) -> None:
     assert encode_value(apply_delta(apply_delta(before, delta), invert(before, delta))) == encode_value(value)
 
 
-VALUE = {"n": 1, "f": 0.5, "l": [1, 2, 3], "m": {"k": "v"}, "z": None}
+VALUE = {"n": 1, "f": 0.5, "l": [1, 2, 3], "m": {"k": "v"}, "z": None, "t": "the old word"}
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,14 @@ VALUE = {"n": 1, "f": 0.5, "l": [1, 2, 3], "m": {"k": "v"}, "z": None}
         (ops.Move(("n",), ("n",)), []),
         (ops.Copy(("n",), ("x",)), [ops.Delete(("x",))]),
         (ops.Copy(("n",), ("l", 1)), [ops.Remove(("l",), 1)]),
+        (
+            ops.Splice(("t",), (ops.Edit(0, 4, ""), ops.Edit(4, 3, "new"))),
+            [ops.Splice(("t",), (ops.Edit(0, 0, "the "), ops.Edit(0, 3, "old")))],
+        ),
+        (ops.Erase(("m", "*")), [ops.Set(("m", "k"), "v")]),
+        (ops.Erase(("*", 1)), [ops.Set(("l", 1), 2)]),
+        (ops.Erase(("z",)), [ops.Set(("z",), None)]),
+        (ops.Erase(("no",)), []),
         (ops.Test(("n",), 1), []),
         (ops.Absent(("x",)), []),
     ],

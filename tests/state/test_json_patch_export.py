@@ -7,27 +7,27 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from state_strategies import documents, model_apply_fitting, some_op
+from state_strategies import any_op, documents, model_apply_fitting
 
 from palimpsest.state import Delta, encode_value, freeze, ops, to_json_patch
 
 
 @given(st.data(), documents())
 def test_there_and_back(data: st.DataObject, value: Any) -> None:
-    expected, delta = model_apply_fitting(value, data.draw(st.lists(some_op(value), max_size=6)))
+    expected, delta = model_apply_fitting(value, data.draw(st.lists(any_op(value), max_size=6)))
     patch = to_json_patch(freeze(value), delta)
     assert encode_value(Delta.from_json_patch(patch).apply(value)) == encode_value(expected)
 
 
 @given(st.data(), documents())
 def test_what_was_compiled_from_it_is_written_the_same_again(data: st.DataObject, value: Any) -> None:
-    _, delta = model_apply_fitting(value, data.draw(st.lists(some_op(value), max_size=6)))
+    _, delta = model_apply_fitting(value, data.draw(st.lists(any_op(value), max_size=6)))
     patch = to_json_patch(freeze(value), delta)
     again = Delta.from_json_patch(patch).to_json_patch(value)
     assert encode_value(Delta.from_json_patch(again).apply(value)) == encode_value(Delta(delta).apply(value))
 
 
-VALUE = {"n": 1, "l": [1, 2], "m": {"k": "v"}}
+VALUE = {"n": 1, "l": [1, 2], "m": {"k": "v"}, "t": "the old word"}
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,12 @@ VALUE = {"n": 1, "l": [1, 2], "m": {"k": "v"}}
         ),
         (ops.Copy(("m",), ("l", 0)), [{"op": "copy", "from": "/m", "path": "/l/0"}]),
         (ops.Copy(("m",), ("x", "y")), [{"op": "add", "path": "/x", "value": {"y": {"k": "v"}}}]),
+        (
+            ops.Splice(("t",), (ops.Edit(4, 3, "new"), ops.Edit(7, 0, "est"))),
+            [{"op": "replace", "path": "/t", "value": "the newest word"}],
+        ),
+        (ops.Erase(("*", "k")), [{"op": "remove", "path": "/m/k"}]),
+        (ops.Erase(("l", "*")), [{"op": "replace", "path": f"/l/{index}", "value": None} for index in (0, 1)]),
         (ops.Test(("m",), {"k": "v"}), [{"op": "test", "path": "/m", "value": {"k": "v"}}]),
         (ops.Absent(("x",)), []),
     ],

@@ -90,6 +90,13 @@ def test_patterns_that_are_none(text: str) -> None:
         ("**/**", ["a", "a/b"], []),
         ("a/**/**", ["a/b", "a/b/c"], ["a"]),
         ("*/**", ["a/b", "a/b/c"], ["a"]),
+        ("*", ["system", "a$"], ["$system"]),
+        ("**", ["a/$system"], ["$system", "$system/x"]),
+        ("**/x", ["x", "a/x", "a/$b/x"], ["$system/x", "$x"]),
+        ("*/x", ["a/x"], ["$system/x"]),
+        ("$system/**", ["$system/a", "$system/a/b"], ["$system", "a/$system/a"]),
+        ("$system/*", ["$system/a"], ["$other/a"]),
+        ("a/*", ["a/$b"], ["$a/b"]),
         ("a/**/c/*/e", ["a/c/d/e", "a/c/c/d/e", "a/b/c/d/e"], ["a/c/e", "a/c/d/d/e"]),
     ],
 )
@@ -121,12 +128,13 @@ def model_matches(pattern: list[str], name: list[str]) -> bool:
 
 
 @given(
-    st.lists(st.sampled_from(["*", "**", "a", "b"]), min_size=1, max_size=6),
-    st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=7),
+    st.lists(st.sampled_from(["*", "**", "a", "b", "$s"]), min_size=1, max_size=6),
+    st.lists(st.sampled_from(["a", "b", "c", "$s"]), min_size=1, max_size=7),
 )
 def test_patterns_match_as_the_model_does(pattern: list[str], name: list[str]) -> None:
     found = Pattern.parse("/".join(pattern))
-    assert found.matches("/".join(name)) == model_matches(pattern, name)
+    hidden = pattern[0] in ("*", "**") and name[0] == "$s"
+    assert found.matches("/".join(name)) == (model_matches(pattern, name) and not hidden)
     if found.matches("/".join(name)):
         assert "/".join(name).startswith(found.prefix)
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from state_strategies import ModelError, documents, model_apply, model_apply_fitting, paths_about, plain_values, some_op
+from state_strategies import ModelError, any_op, documents, model_apply, model_apply_fitting, paths_about, plain_values
 
 from palimpsest.errors import DeltaFailed, InvalidValue, LimitExceeded, TestFailed
 from palimpsest.limits import Limits
@@ -35,7 +35,7 @@ def model_delta(value: Any, delta: list[ops.Op]) -> tuple[Any, int, str | None]:
 def test_deltas_do_what_the_model_does(data: st.DataObject, value: Any) -> None:
     working = Working(freeze(value))
     for _ in range(data.draw(st.integers(1, 4))):
-        delta = data.draw(st.lists(some_op(value), max_size=4))
+        delta = data.draw(st.lists(any_op(value), max_size=4))
         before = encoded(working)
         expected, failed_at, reason = model_delta(value, delta)
         if reason is None:
@@ -67,7 +67,7 @@ def test_changing_one_list_again_and_again(data: st.DataObject, items: list[Any]
         st.builds(lambda index, new: ops.Append((*path, index), new), indexes, elements),
         st.builds(lambda source, target: ops.Move((*path, source), (*path, target)), indexes, indexes),
     )
-    delta = data.draw(st.lists(st.one_of(on_the_list, on_the_list, on_the_list, some_op(value)), max_size=12))
+    delta = data.draw(st.lists(st.one_of(on_the_list, on_the_list, on_the_list, any_op(value)), max_size=12))
     expected, fitting = model_apply_fitting(value, delta)
     assert encode_value(apply_delta(freeze(value), fitting)) == encode_value(expected)
     working = Working(freeze(value))
@@ -84,7 +84,7 @@ def test_snapshots_and_copies_do_not_change(data: st.DataObject, value: Any) -> 
     working = Working(freeze(value))
     kept: list[tuple[Any, bytes]] = []
     for _ in range(3):
-        _, delta = model_apply_fitting(thaw(working.copy().freeze()), data.draw(st.lists(some_op(value), max_size=3)))
+        _, delta = model_apply_fitting(thaw(working.copy().freeze()), data.draw(st.lists(any_op(value), max_size=3)))
         working.apply(delta)
         kept.append((working.copy(), encoded(working)))
         if data.draw(st.booleans()):
@@ -103,14 +103,14 @@ def test_ops_do_not_share_what_they_bring(data: st.DataObject, value: Any) -> No
     working = Working(freeze(value))
     working.apply(delta)
     now = thaw(working.copy().freeze())
-    _, more = model_apply_fitting(now, data.draw(st.lists(some_op(now), max_size=4)))
+    _, more = model_apply_fitting(now, data.draw(st.lists(any_op(now), max_size=4)))
     working.apply(more)
     assert ops.encode_delta(delta) == before
 
 
 @given(st.data(), documents())
 def test_what_is_frozen_is_frozen_all_the_way_down(data: st.DataObject, value: Any) -> None:
-    _, delta = model_apply_fitting(value, data.draw(st.lists(some_op(value), max_size=4)))
+    _, delta = model_apply_fitting(value, data.draw(st.lists(any_op(value), max_size=4)))
     todo = [apply_delta(freeze(value), delta)]
     for item in todo:
         assert not isinstance(item, dict | list)
@@ -122,7 +122,7 @@ def test_what_is_frozen_is_frozen_all_the_way_down(data: st.DataObject, value: A
 
 @given(st.data(), documents())
 def test_steps_gives_each_op_the_value_that_it_meets(data: st.DataObject, value: Any) -> None:
-    _, delta = model_apply_fitting(value, data.draw(st.lists(some_op(value), max_size=4)))
+    _, delta = model_apply_fitting(value, data.draw(st.lists(any_op(value), max_size=4)))
     for (before, op), expected in zip(steps(freeze(value), delta), delta, strict=True):
         assert op is expected
         assert encode_value(before) == encode_value(value)
@@ -132,7 +132,7 @@ def test_steps_gives_each_op_the_value_that_it_meets(data: st.DataObject, value:
 @given(st.data(), documents())
 def test_copies_are_counted(data: st.DataObject, value: Any) -> None:
     """The encoded value never grows by more than the delta, what copies add, and some bytes of headers to each op."""
-    _, delta = model_apply_fitting(value, data.draw(st.lists(some_op(value), max_size=4)))
+    _, delta = model_apply_fitting(value, data.draw(st.lists(any_op(value), max_size=4)))
     working = Working(freeze(value))
     working.apply(delta)
     bound = len(encode_value(value)) + len(ops.encode_delta(delta)) + 16 * len(delta) + working.copied_bytes
@@ -151,7 +151,7 @@ def test_parents_that_are_made_are_counted(length: int, key: str) -> None:
 
 @given(st.data(), documents())
 def test_applying_what_is_encoded_is_the_same(data: st.DataObject, value: Any) -> None:
-    delta = data.draw(st.lists(some_op(value), max_size=4))
+    delta = data.draw(st.lists(any_op(value), max_size=4))
     first, second = Working(freeze(value)), Working(freeze(value))
     errors = []
     for apply in (

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
 import palimpsest as pal
-from palimpsest.client import SyncSubscription
+from palimpsest.client import (
+    BackupReport,
+    Blame,
+    Digest,
+    ImportReport,
+    PruneReport,
+    Share,
+    Stats,
+    SyncPolicies,
+    SyncSubscription,
+)
+from palimpsest.state.retention import Retention
 
 
 async def documents(url: str) -> None:
@@ -44,6 +55,54 @@ async def documents(url: str) -> None:
     assert_type(await pal.connect(url), pal.Client)
 
 
+async def history(client: pal.Client) -> None:
+    moment = datetime(2020, 1, 1, tzinfo=UTC)
+    assert_type(await client.get("notes/1", at=moment), pal.Document)
+    assert_type(await client.get("notes/1", tag="released"), pal.Document)
+    found = client.history(
+        "notes/1", since=moment, until=moment, by="bo", tags={"ui"}, tags_all=["a", "b"], path=("a", 0), first=1, last=9
+    )
+    async for version in found:
+        assert_type(version, pal.Version)
+    assert_type(await client.diff("notes/1", 1, "draft:4"), pal.Delta)
+    assert_type(await client.diff("notes/1", moment, "main"), pal.Delta)
+    blame = await client.blame("notes/1", version=3, path="meta")
+    assert_type(blame, Blame)
+    assert_type(blame["meta.stars"], pal.Version)
+    assert_type(blame.exact, bool)
+    assert_type(await client.revert("notes/1", to=1, expect=4, by="ana", request_id="back"), pal.Version)
+    assert_type(await client.undo("notes/1", version=3), pal.Version)
+    await client.tag("notes/1", version=3, tags={"released"}, by="ana", description="at last")
+    await client.untag("notes/1", 3, ["released"])
+    digest = await client.digest("notes/1")
+    assert_type(digest, Digest)
+    assert_type(digest.hex, str)
+    changes = {"notes/1": {"a": 1}}
+    assert_type(await client.transaction(changes, at=moment), dict[str, pal.Version])
+
+
+async def keeping(client: pal.Client) -> None:
+    def tell(done: int, total: int) -> None: ...
+
+    assert_type(await client.erase("notes/1", "people.*.mail", by="ana", description="asked for it"), pal.Version)
+    report = await client.prune("logs/**", versions=10, age=timedelta(days=30), tags={"v*"}, on_progress=tell)
+    assert_type(report, PruneReport)
+    assert_type(report.largest, tuple[Share, ...])
+    assert_type(await client.prune(age=3600, bytes_max=10_000_000, dry_run=False), PruneReport)
+    assert_type(await client.stats("notes/*", largest=5), Stats)
+    assert_type(await client.backup("/var/backups/state", on_progress=tell), BackupReport)
+    assert_type(client.list("**", deleted=True), AsyncIterator[str])
+    policy = Retention(documents="logs/**", versions=10)
+    assert_type(await client.retention.put("logs", policy, by="ana"), pal.Version)
+    assert_type(await client.retention.get("logs"), Retention)
+    assert_type(client.retention.list(), AsyncIterator[tuple[str, Retention]])
+    assert_type(await client.retention.delete("logs"), pal.Version)
+    lines = client.export("notes/**", after=("notes/1", "main", 3))
+    assert_type(lines, AsyncIterator[dict[str, Any]])
+    assert_type(await client.import_history(lines), ImportReport)
+    assert_type(await client.import_history(["{}", b"{}", {}], on_progress=tell), ImportReport)
+
+
 async def subscriptions(client: pal.Client) -> None:
     async with client.subscribe("notes/*", start="beginning", values=True) as changes:
         assert_type(changes, pal.Subscription)
@@ -67,6 +126,18 @@ def blocking(url: str) -> None:
         assert_type(client.history("notes/1"), Iterator[pal.Version])
         assert_type(client.transaction({"notes/1": {}}), dict[str, pal.Version])
         assert_type(client.edit("notes/1"), AbstractContextManager[Any])
+        assert_type(client.get("notes/1", tag="released"), pal.Document)
+        assert_type(client.diff("notes/1", 1, 2), pal.Delta)
+        assert_type(client.blame("notes/1"), Blame)
+        assert_type(client.undo("notes/1", version=3), pal.Version)
+        client.tag("notes/1", version=3, tags={"released"})
+        assert_type(client.prune(versions=10), PruneReport)
+        assert_type(client.stats(), Stats)
+        assert_type(client.retention, SyncPolicies)
+        assert_type(client.retention.list(), Iterator[tuple[str, Retention]])
+        assert_type(client.export(), Iterator[dict[str, Any]])
+        with open("history.ndjson") as lines:
+            assert_type(client.import_history(lines), ImportReport)
         with client.subscribe("**") as changes:
             assert_type(changes, SyncSubscription)
             assert_type(next(changes), pal.Change)

@@ -1,0 +1,145 @@
+"""What takes longer than a read: pruning, measuring, backups, erasures. Each is a task of its own, and few run at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.abc
+from msgspec import Raw
+
+from palimpsest.actors.asking import Question, internal_error, slowly
+from palimpsest.actors.commands import Remove
+from palimpsest.actors.committer import Asker
+from palimpsest.actors.document import DocumentActor
+from palimpsest.actors.keeping import Keeper
+from palimpsest.actors.registry import Registry
+from palimpsest.actors.trimming import Trimmer
+from palimpsest.errors import InvalidRequest, Overloaded, PalimpsestError
+from palimpsest.limits import Limits
+from palimpsest.logs import get_logger
+from palimpsest.protocol.messages import (
+    Backup,
+    Committed,
+    Erase,
+    Measure,
+    Part,
+    Progress,
+    Prune,
+    Saved,
+    Transact,
+    Transacted,
+)
+from palimpsest.words import MAIN, RECORD, Kind
+
+log = get_logger("palimpsest.actors")
+
+_TOGETHER_MAX = 8
+_ERASE = int(Kind.ERASE)
+_ERASING = frozenset((_ERASE,))
+_NIL = Raw(b"\xc0")
+
+Save = Callable[[str, Callable[[int, int], None]], Awaitable[tuple[int, int]]]
+"""Makes a backup: (path, progress in bytes) to (position, bytes)."""
+
+
+class Errands:
+    """settled: returns once all that is durable when it is called is archived."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        keeper: Keeper,
+        trimmer: Trimmer,
+        limits: Limits,
+        settled: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.save: Save | None = None
+        """None: this store has no files."""
+        self._registry = registry
+        self._keeper = keeper
+        self._trimmer = trimmer
+        self._interval_seconds = limits.prune_interval_seconds
+        self._settled = settled
+        self._running = 0
+        self._tasks: anyio.abc.TaskGroup
+
+    def start(self, tasks: anyio.abc.TaskGroup) -> None:
+        self._tasks = tasks
+
+    def prune(self, message: Prune, asker: Asker, now: int) -> None:
+        self._begin(message.id, asker, lambda: self._keeper.prune(message, slowly(asker)))
+
+    def measure(self, message: Measure, asker: Asker, now: int) -> None:
+        self._begin(message.id, asker, lambda: self._keeper.measure(message, slowly(asker)))
+
+    def back_up(self, message: Backup, asker: Asker, now: int) -> None:
+        self._begin(message.id, asker, lambda: self._save(message, slowly(asker)))
+
+    def erase(self, actor: DocumentActor, message: Erase, asker: Asker, now: int) -> None:
+        self._begin(message.id, asker, lambda: self._erase(actor, message, asker, now))
+
+    async def retain(self) -> None:
+        """Honours the policies, until cancelled."""
+        while True:
+            await anyio.sleep(self._interval_seconds)
+            try:
+                await self.retain_once()
+            except PalimpsestError as error:
+                log.warning("retention_failed", reason=error.message)
+
+    async def retain_once(self) -> None:
+        pruned = await self._keeper.prune(Prune(0, "**", dry_run=False), lambda progress: None, worth=True)
+        if pruned.events:
+            log.info("pruned", documents=pruned.documents, events=pruned.events, bytes=pruned.bytes)
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _begin(self, id: int, asker: Asker, errand: Callable[[], Awaitable[object]]) -> None:
+        if self._running >= _TOGETHER_MAX:
+            error = Overloaded(f"{_TOGETHER_MAX} errands are under way", limit="errands_max", maximum=_TOGETHER_MAX)
+            asker.fail(id, error)
+            return
+
+        async def answer() -> None:
+            try:
+                asker.reply(await errand())
+            except PalimpsestError as error:
+                asker.fail(id, error)
+            except Exception as error:
+                asker.fail(id, internal_error(id, error))
+            finally:
+                self._running -= 1
+
+        self._running += 1
+        self._tasks.start_soon(answer)
+
+    async def _save(self, message: Backup, tell: Callable[[Progress], None]) -> Saved:
+        if self.save is None:
+            raise InvalidRequest("this store has no files to back up; `export` writes its history", reason="memory")
+        async with self._trimmer.held:  # what the copies of archive and journal have in common must stay in the journal
+            position, size = await self.save(message.path, lambda done, total: tell(Progress(message.id, done, total)))
+        return Saved(message.id, message.path, position, size)
+
+    async def _erase(self, actor: DocumentActor, message: Erase, asker: Asker, now: int) -> Committed:
+        """Answers when nothing of it is left. The event first: from then on it cannot be read, and a crash forgets nothing."""
+        answer = await self._decide_erasure(actor, message, asker, now)
+        await self._settled()
+        await self._trimmer.forget()
+        return answer
+
+    async def _decide_erasure(self, actor: DocumentActor, message: Erase, asker: Asker, now: int) -> Committed:
+        question = Question(asker.client)
+        said = (message.repeat, message.meta, message.key)
+        if message.path:
+            remove = Remove(message.id, message.document, message.branch, *said, path=message.path)
+            self._registry.route(remove, question, now)
+        else:
+            branches = [MAIN] if actor.record is None else [MAIN, RECORD]
+            parts = tuple(Part(_ERASE, message.document, _NIL, branch) for branch in branches)
+            self._registry.transact(Transact(message.id, parts, *said), question, now, _ERASING)
+        answer = await question.result()
+        if isinstance(answer, Transacted):
+            return Committed(message.id, answer.made[0].version, answer.at, answer.repeat)
+        assert isinstance(answer, Committed)
+        return answer

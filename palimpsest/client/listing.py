@@ -1,0 +1,23 @@
+"""Names of documents, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+
+from palimpsest.client.asking import ask
+from palimpsest.client.session import Session
+from palimpsest.protocol import messages as m
+from palimpsest.words import MAIN
+
+
+async def name_pages(
+    session: Session, pattern: str, *, branch: str = MAIN, after: str = "", deleted: bool = False
+) -> AsyncGenerator[Sequence[str], None]:
+    """after: only names behind it, in the order of code points. deleted: of documents that are deleted, too."""
+    more = True
+    while more:
+        message = m.List(0, pattern, branch, after, session.settings.page_items, deleted)
+        answer = await ask(session, m.Names, message)
+        yield answer.names
+        more = answer.more
+        after = answer.names[-1] if answer.names else after
