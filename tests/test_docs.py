@@ -128,7 +128,7 @@ async def test_statistics() -> None:
 def test_ops() -> None:
     written = [named(row[0])[0].partition("(")[0] for row in table(DOCS / "deltas.md", "op")]
     kinds = [ops.Set, ops.Replace, ops.Delete, ops.Increment, ops.Insert, ops.Append, ops.Remove, ops.Move, ops.Copy]
-    assert written == [kind.__name__.lower() for kind in [*kinds, ops.Test, ops.Absent]]
+    assert written == [kind.__name__.lower() for kind in [*kinds, ops.Splice, ops.Test, ops.Absent]]
 
 
 def test_reasons() -> None:

@@ -41,7 +41,7 @@ _SNAPSHOT_SHARE = 8
 """A snapshot is due once the deltas since the last one amount to that part of its size."""
 _SNAPSHOT_VERSIONS_FACTOR = 4
 """And in any case after so many times the usual number of versions, so that reading any version replays some hundred events."""
-_SWEEP_ROWS, _SHRINK_BYTES, _INSPECTED = 500, 1024 * 1024, 64
+_SWEEP_ROWS, _SHRINK_BYTES, _INSPECTED = 1_000, 1024 * 1024, 64
 """Of one piece of tidying, which takes some 20 ms."""
 
 

@@ -559,15 +559,17 @@ class Partition:
                     log.warning("archiving_failed", reason=error.reason)
                     await anyio.sleep(_ARCHIVE_AGAIN_SECONDS)
                 if is_large(batches):
+                    await self._tidy(archiver)  # a piece of it, so that space comes back under load as well
                     await anyio.sleep(pause_seconds(anyio.current_time() - started, self.tail.bytes))
                 else:
                     await anyio.sleep(self._archive_pause_seconds)
-            await self._tidy(archiver)
-
-    async def _tidy(self, archiver: Archiver) -> None:
-        """Keeps house for as long as there is nothing to archive."""
-        try:
-            while not self._to_archive.is_set() and await archiver.tidy():
+            while not self._to_archive.is_set() and await self._tidy(archiver):
                 await anyio.sleep(self._archive_pause_seconds / 10)
+
+    async def _tidy(self, archiver: Archiver) -> bool:
+        """Does a piece; whether there may be more to do."""
+        try:
+            return await archiver.tidy()
         except CommitFailed as error:
             log.warning("tidying_failed", reason=error.reason)
+            return False

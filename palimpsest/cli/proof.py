@@ -87,7 +87,7 @@ def parse_kept(text: str) -> list[Kept]:
             raise UsageError(f"line {number} is none that `digest` prints: {error}") from None
         if len(digest) != _DIGEST_BYTES:
             raise UsageError(f"line {number} is none that `digest` prints: a digest has {_DIGEST_BYTES} bytes")
-        kept.append(Kept(found.document, found.branch, found.version, digest))
+        kept.append((found.document, found.branch, found.version, digest))
     return kept
 
 
@@ -108,12 +108,12 @@ def verdict_lines(verdict: Verdict) -> list[Text]:
 
 def _fault_line(fault: Fault) -> Text:
     line = Text("    ")
-    if fault.document:
+    if fault.document is not None:
         line.append(fault.document, style="bold")
         line.append(f" on {fault.branch}")
-    if fault.version:
+    if fault.version is not None:
         line.append(f"  version {fault.version}")
-    if fault.position:
+    if fault.position is not None:
         line.append(f"  position {fault.position}", style="dim")
     return line.append(f"  {fault.what}" if line.plain.strip() else fault.what, style="red")
 
@@ -126,10 +126,10 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
         "checked_against": verdict.checked_against,
         "faults": [
             {
-                "document": fault.document or None,
-                "branch": fault.branch or None,
-                "version": fault.version or None,
-                "position": fault.position or None,
+                "document": fault.document,
+                "branch": fault.branch,
+                "version": fault.version,
+                "position": fault.position,
                 "what": fault.what,
             }
             for fault in verdict.faults

@@ -34,6 +34,7 @@ async def _archive(path: str, snapshot_versions: int) -> None:
                 os.write(sys.stdout.fileno(), f"archived {position}\n".encode())
                 behind = is_large(batches)
                 if behind:
+                    await _tidy(archiver)  # a piece of it, so that space comes back under load as well
                     await asyncio.sleep(pause_seconds(time.monotonic() - started, await _lag_bytes(journal, batches)))
     finally:
         await archive.close()
@@ -46,14 +47,19 @@ async def _tidy_until_told(archiver: Archiver, lines: asyncio.StreamReader) -> b
     untidy = True
     while untidy and not told.done():
         started = time.monotonic()
-        try:
-            untidy = await archiver.tidy()
-        except CommitFailed as error:
-            print(f"archiver: {error}", file=sys.stderr)
-            untidy = False
+        untidy = await _tidy(archiver)
         if untidy:
             await asyncio.wait([told], timeout=pause_seconds(time.monotonic() - started, 0))
     return await told
+
+
+async def _tidy(archiver: Archiver) -> bool:
+    """Does a piece; whether there may be more to do."""
+    try:
+        return await archiver.tidy()
+    except CommitFailed as error:
+        print(f"archiver: {error}", file=sys.stderr)
+        return False
 
 
 async def _lag_bytes(journal: SqliteJournal, batches: Sequence[Batch]) -> int:

@@ -17,11 +17,13 @@ from palimpsest.state.draft import fold
 from palimpsest.state.tree import NOTHING
 from palimpsest.state.values import CONTAINERS, FROZEN_LIST, FROZEN_MAP, encode_value, equal, freeze
 
+_NOT_SETTLED: Any = object()
+
 
 class Pair:
     """One place. base: what the version left there; now: what there is. Frozen values, or NOTHING."""
 
-    __slots__ = ("_base", "_base_items", "_keys", "_now", "_now_items", "in_doubt", "settled")
+    __slots__ = ("_base", "_base_items", "_keys", "_left", "_now", "_now_items", "in_doubt")
 
     def __init__(self, base: Any, now: Any) -> None:
         self._base: Any = freeze(base)
@@ -34,8 +36,8 @@ class Pair:
         self._now_items: list[Pair] = []
         self.in_doubt = False
         """It is an element of the list in base, of which cannot be said which one it is now."""
-        self.settled: Any = NOTHING
-        """What base was when it turned out that now is what base is to become; NOTHING: it has not."""
+        self._left: Any = _NOT_SETTLED
+        """What base was when it was settled; see `become`."""
 
     @property
     def base(self) -> Any:
@@ -46,6 +48,16 @@ class Pair:
     def now(self) -> Any:
         self._refresh()
         return self._now
+
+    @property
+    def left(self) -> Any:
+        """What the version left there, before anything of it was taken back without doing the same now."""
+        return self._left if self.is_settled else self.base
+
+    @property
+    def is_settled(self) -> bool:
+        """What is there now is not what the version left, and base says nothing about it any more."""
+        return self._left is not _NOT_SETTLED
 
     @property
     def is_map(self) -> bool:
@@ -102,9 +114,11 @@ class Pair:
         if position is not None:
             del self._now_items[position]
 
-    def become(self, base: Any) -> None:
-        """base is that; now stays."""
+    def become(self, base: Any, *, left: Any = _NOT_SETTLED) -> None:
+        """base is that; now stays. left: what was left here; given where now has already become something else than that."""
         self.become_both(base, self.now)
+        if left is not _NOT_SETTLED:
+            self._left = left
 
     def become_both(self, base: Any, now: Any) -> None:
         self._keys, self._base_items = {}, None

@@ -2,9 +2,9 @@
 
 Built on the exact inverse of the version's delta, gone through op by op on two values side by side: the one that the version made,
 and the one there is now. What the version left at a place must still be there; then the op is done on both. Some changes do not
-get in each other's way: increments of integers, other keys of the same map, elements of a list that can still be told apart,
-edits of a text that lie beside each other. Where the place already is as it was before the version, nothing is to be done. Anything
-else is a conflict:
+get in each other's way: increments of integers (one that is another integer now is taken as counted on), other keys of the same
+map, elements of a list that can still be told apart, edits of a text that lie beside each other. Where the place already is as it
+was before the version, nothing is to be done. Anything else is a conflict:
 
     what the version did there     what happened there since     conflict
     changed it                     changed again                 edit/edit
@@ -96,8 +96,7 @@ class _Undoing:
         for op, inverse in reversed(inverses(self._before, delta)):
             for step in inverse:
                 self._take_back(op, step)
-        # What one op changed, another one may have put back.
-        return self._ops, [each for each in self._conflicts.values() if not exact(each.base, each.theirs)]
+        return self._ops, list(self._conflicts.values())
 
     def _take_back(self, op: Op, inverse: Op) -> None:
         """op: of the version. inverse: one of the ops that take it back."""
@@ -122,9 +121,9 @@ class _Undoing:
     def _settle(self, place: _Place, theirs: Any) -> None:
         """What the version left at a place becomes theirs. Maps go key by key."""
         pair = place.pair
-        base = pair.base if pair.settled is NOTHING else pair.settled
-        ours = pair.now
-        if exact(base, theirs):
+        base, ours = pair.left, pair.now
+        if exact(base, theirs):  # what one op of the version changed, another one put back
+            self._conflicts.pop(place.now, None)
             pair.become(theirs)
         elif place.obstacle is not None:
             if theirs is not NOTHING or place.obstacle.kind == "list":
@@ -134,14 +133,13 @@ class _Undoing:
             self._ops.append(ops.Delete(place.now) if theirs is NOTHING else ops.Set(place.now, theirs))
             pair.become_both(theirs, theirs)
         elif same(ours, theirs):
-            pair.settled = base
-            pair.become(theirs)
-        elif type(base) in MAPS and type(ours) in MAPS and (theirs is NOTHING or type(theirs) in MAPS):
+            pair.become(theirs, left=base)
+        elif not pair.is_settled and _are_maps(base, ours, {} if theirs is NOTHING else theirs):
             self._settle_keys(place, {} if theirs is NOTHING else as_dict(theirs))
             pair.become(theirs)
         else:
             self._conflict(place.now, base, ours, theirs)
-            pair.become(theirs)
+            pair.become(theirs, left=base)
 
     def _settle_keys(self, place: _Place, theirs: dict[str, Any]) -> None:
         pair = place.pair
@@ -162,34 +160,33 @@ class _Undoing:
     def _count_back(self, place: _Place, by: int | float) -> None:
         pair = place.pair
         ours, theirs = pair.now, pair.base + by
-        if place.obstacle is not None:
-            self._blocked(place.obstacle)
-        elif type(ours) is int and INT_MIN <= ours + by <= INT_MAX:
-            self._ops.append(ops.Increment(place.now, by))
-            pair.become_both(theirs, ours + by)
+        if (
+            pair.is_settled
+            or place.obstacle is not None
+            or type(ours) is not int
+            or not INT_MIN <= ours + by <= INT_MAX
+        ):
+            self._settle(place, theirs)
             return
-        else:
-            self._conflict(place.now, pair.base, ours, theirs)
-        pair.become(theirs)
+        self._ops.append(ops.Increment(place.now, by))
+        pair.become_both(theirs, ours + by)
 
     def _remove(self, path: Path, index: int) -> None:
         place = self._find((*path, index))
         pair, position = place.pair, None
-        if place.obstacle is None and same(pair.base, pair.now):
+        if place.obstacle is None and same(pair.left, pair.now):
             position = _index(place.now)
             self._ops.append(ops.Remove(place.now[:-1], position))
         elif place.obstacle is None:
-            self._conflict(place.now, pair.base, pair.now, NOTHING)
+            self._conflict(place.now, pair.left, pair.now, NOTHING)
         elif place.obstacle.kind == "list":
             self._blocked(place.obstacle)
         self._find(path).pair.remove(index, position)
 
-    def _insert(self, path: Path, index: int, value: Value) -> Path | None:
-        """Returns where it is now."""
+    def _insert(self, path: Path, index: int, value: Value) -> None:
         now = self._put_in(path, index, value)
         if now is not None:
             self._ops.append(ops.Insert(now[:-1], _index(now), value))
-        return now
 
     def _put_in(self, path: Path, index: int, value: Value) -> Path | None:
         """On both sides, or in the version's value alone where something stands in the way. Returns where it is now."""
@@ -208,28 +205,25 @@ class _Undoing:
     def _splice(self, place: _Place, changes: Sequence[Edit]) -> None:
         pair = place.pair
         ours, theirs = pair.now, spliced(pair.base, changes)
-        moved = _moved(changes, pair.base, ours) if type(ours) is str else None
-        if place.obstacle is not None:
-            self._blocked(place.obstacle)
-        elif moved is not None:
-            self._ops.append(ops.Splice(place.now, moved))
-            pair.become_both(theirs, spliced(ours, moved))
+        text = type(ours) is str and place.obstacle is None and not pair.is_settled
+        moved = _moved(changes, pair.base, ours) if text else None
+        if moved is None:
+            self._settle(place, theirs)
             return
-        elif not same(ours, theirs):
-            self._conflict(place.now, pair.base, ours, theirs)
-        pair.become(theirs)
+        self._ops.append(ops.Splice(place.now, moved))
+        pair.become_both(theirs, spliced(ours, moved))
 
     def _move(self, op: ops.Move) -> None:
         """From op.source, where the version had moved it, back to op.path."""
         source = self._find(op.source)
         pair, value = source.pair, source.pair.base
-        fits = source.obstacle is None and same(value, pair.now)
+        fits = source.obstacle is None and same(pair.left, pair.now)
         if source.obstacle is not None:
             self._blocked(source.obstacle)
         elif pair.is_gone:
             self._conflict(op.path, NOTHING, NOTHING, value)
         elif not fits:
-            self._conflict(source.now, value, pair.now, NOTHING)
+            self._conflict(source.now, pair.left, pair.now, NOTHING)
         value_now = pair.now if fits else NOTHING
         self._take(op.source, source.now, fits)
         target = self._add(op.path, value, value_now)
@@ -313,6 +307,10 @@ def _kind(base: Any, ours: Any, theirs: Any) -> Kind:
     if theirs is NOTHING:
         return "edit/delete"
     return "add/add" if base is NOTHING else "edit/edit"
+
+
+def _are_maps(*values: Any) -> bool:
+    return all(type(value) in MAPS for value in values)
 
 
 def _index(path: Path) -> int:

@@ -14,36 +14,11 @@ from msgspec import Raw
 
 from palimpsest.limits import Limits
 from palimpsest.state import json_patch, merge_patch
-from palimpsest.state.alignment import Looks
-from palimpsest.state.diff import quick_difference
 from palimpsest.state.draft import UNCHANGED, Draft, failure, fold
-from palimpsest.state.ops import (
-    COMPILED,
-    SAFE,
-    Increment,
-    JsonPatch,
-    Op,
-    Replace,
-    Set,
-    check_ops,
-    decode_unchecked,
-    encode_delta,
-)
+from palimpsest.state.narrowing import NARROW_BYTES, can_narrow, narrowed
+from palimpsest.state.ops import COMPILED, SAFE, Increment, JsonPatch, Op, Set, check_ops, decode_unchecked
 from palimpsest.state.tree import NOTHING, Misfit
-from palimpsest.state.values import DEPTH_MAX, FROZEN_MAP, INT_MAX, INT_MIN, PLAIN_CONTAINERS, Value
-
-NARROW_BYTES = 4_096
-"""A delta that large is kept as what it changes: a value that it sets becomes the difference to the one that was there."""
-
-_NARROW_CHARACTERS = 1_024
-
-_NARROW_BYTES_MAX = 1024 * 1024
-"""A container that is larger is set as it came."""
-
-_NARROW_LOOKS = 100_000
-"""25 ms of aligning, and 30 more for a megabyte, however long the lists and strings are."""
-
-_LOOK_BYTES = 8
+from palimpsest.state.values import DEPTH_MAX, FROZEN_MAP, INT_MAX, INT_MIN, Value
 
 OVERLAY_KEYS_MAX = 256
 """A fold costs some 1.5 us a key, so that no reader waits more than half a millisecond for one."""
@@ -80,10 +55,11 @@ class Working:
     def apply_encoded(self, data: bytes | Raw, limits: Limits, copy_bytes_max: int) -> list[Op]:
         """As `decode_delta` and `apply` in one go, and raises what either does; the value is then what it was.
 
-        The ops of most updates are scalars set and counters incremented at the top level: these pass the door by the way.
+        The ops of most updates are scalars set and counters incremented at the top level: these pass the door by the way. A large
+        delta is narrowed; see `narrowing`.
         """
         ops = decode_unchecked(data, limits)
-        narrow = len(data) >= NARROW_BYTES and any(map(_is_large, ops))
+        narrow = len(data) >= NARROW_BYTES and can_narrow(ops)
         if not narrow and self._apply_quickly(ops):
             return ops
         check_ops(ops, depth_max=limits.depth_max)
@@ -142,14 +118,19 @@ class Working:
         draft = Draft(self._base, self._overlay, {}, depth_max=depth_max, copy_bytes_max=copy_bytes_max)
         applied = ops
         for index, op in enumerate(ops):
-            if type(op) not in COMPILED and not (narrow and _is_large(op)):
+            primitives: list[Op] | None = None
+            if type(op) in COMPILED:
+                primitives = _compile(draft, index, op)
+            elif narrow:
+                primitives = narrowed(draft, op)
+            if primitives is None:
                 draft.apply(index, op)
                 if applied is not ops:
                     applied.append(op)
                 continue
             if applied is ops:
                 applied = ops[:index]
-            for primitive in _compile(draft, index, op):
+            for primitive in primitives:
                 draft.apply(index, primitive, origin=op)
                 applied.append(primitive)
         self._take_over(draft)
@@ -188,31 +169,7 @@ def steps(value: Value, ops: Sequence[Op], *, depth_max: int = DEPTH_MAX) -> Ite
             draft.apply(index, primitive, origin=op)
 
 
-def _is_large(op: Op) -> bool:
-    if type(op) is not Set and type(op) is not Replace:
-        return False
-    value = op.value
-    return type(value) in PLAIN_CONTAINERS or (type(value) is str and len(value) >= _NARROW_CHARACTERS)
-
-
-def _narrow(draft: Draft, op: Set | Replace) -> list[Op]:
-    """The ops that make of what is there what op sets, where that is shorter; op itself otherwise."""
-    draft.close()
-    try:
-        old = draft.find(op.path)
-    except Misfit:
-        return [op]
-    new = op.value
-    whole = len(new) if type(new) is str else len(encode_delta([op])) - 1
-    if type(new) is not str and whole > _NARROW_BYTES_MAX:
-        return [op]
-    narrowed, size = quick_difference(old, new, op.path, Looks(_NARROW_LOOKS + whole // _LOOK_BYTES))
-    return narrowed if size < whole else [op]
-
-
 def _compile(draft: Draft, index: int, op: Op) -> list[Op]:
-    if type(op) is Set or type(op) is Replace:
-        return _narrow(draft, op)
     value = draft.fold()
     if type(op) is JsonPatch:
         try:

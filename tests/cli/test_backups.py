@@ -15,12 +15,12 @@ def test_a_backup_is_restored_into_a_store_of_its_own(stored, serve_store, tmp_p
     made = stored("backup", str(tmp_path / "copy"), "--json")
     assert made.exit_code == 0, made.stderr
     answer = json.loads(made.stdout)
-    assert (answer["path"], answer["position"]) == (str(tmp_path / "copy"), 2)
+    assert (answer["path"], answer["position"]) == (str(tmp_path / "copy"), 3)
     assert answer["bytes"] > 0
     stored("set", "d", "3")
     restored = stored("restore", str(tmp_path / "copy"), str(tmp_path / "other.db"), "--json")
     assert restored.exit_code == 0, restored.stderr
-    assert json.loads(restored.stdout)["position"] == 2
+    assert json.loads(restored.stdout)["position"] == 3
     with serve_store(tmp_path / "other.db") as other:
         assert other("get", "d").stdout == "2\n"
         assert json.loads(other("history", "d", "--json").stdout.splitlines()[0])["version"] == 2

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from state_strategies import any_op, documents, model_apply_fitting, plain_values
 
 from palimpsest.state import apply_delta, diff, encode_delta, encode_value, freeze, ops, thaw
-from palimpsest.state.diff import OPS_MAX
+from palimpsest.state.alignment import Looks
+from palimpsest.state.diff import OPS_MAX, quick_difference
 
 
 def check(a: Any, b: Any) -> list[ops.Op]:
@@ -92,3 +93,74 @@ def test_shares_nothing_with_its_arguments() -> None:
     delta = diff({}, b)
     b["a"].append(3)
     assert delta == [ops.Set(("a",), [1, {"b": 2}])]
+
+
+# --- long strings --------------------------------------------------------------------------------------------------
+
+TEXT = "".join(f"line {number} of a text that is not short\n" for number in range(40))
+
+
+@pytest.mark.parametrize("path", [(), ("body",), (0, "body")], ids=repr)
+def test_a_long_string_is_spliced(path: Any) -> None:
+    a: Any = TEXT
+    b: Any = TEXT.replace("line 7 of", "word").replace("line 30", "")
+    for step in reversed(path):
+        a, b = ({step: a}, {step: b}) if isinstance(step, str) else ([a, 0], [b, 0])
+    (op,) = check(a, b)
+    assert isinstance(op, ops.Splice)
+    assert op.path == path
+    assert [edit.inserted for edit in op.edits] == ["word", ""]
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("a short text", "a short word"),
+        (TEXT, "something else"),
+        (TEXT, TEXT.swapcase()),
+        ("", TEXT),
+        (TEXT, 5),
+    ],
+    ids=["short", "other", "all of it", "new", "no string"],
+)
+def test_what_is_not_clearly_shorter_is_set(a: Any, b: Any) -> None:
+    assert check({"t": a}, {"t": b}) == [ops.Set(("t",), b)]
+
+
+# --- in haste ------------------------------------------------------------------------------------------------------
+
+
+@given(st.data(), documents(), st.integers(-1, 200))
+def test_haste_makes_no_mistakes(data: st.DataObject, value: Any, looks: int) -> None:
+    """Whatever is given up for want of looks, the delta leads to the same value, and its size is known."""
+    many = st.dictionaries(st.integers(0, 300).map(str), st.sampled_from([value, 1, "x", [1, 2]]), max_size=300)
+    a, b = data.draw(many), data.draw(many)
+    for old, new in ((a, b), (list(a.values()), list(b.values())), ({"m": a, "v": value}, {"m": b, "v": value})):
+        found, size = quick_difference(freeze({"p": old}), {"p": new}, ("at",), Looks(looks))
+        assert len(encode_delta(found)) - len(encode_delta([])) - size in (
+            0,
+            2,
+            4,
+        )  # a longer array has a longer header
+        changed = apply_delta(freeze({"at": {"p": old}}), found)
+        assert encode_value(changed) == encode_value({"at": {"p": new}})
+
+
+def test_what_seems_to_be_new_is_set() -> None:
+    old = {f"key {number}": {"n": number, "text": "some text"} for number in range(1_000)}
+    new = {key: {"n": entry["n"] + 1, "text": "other words"} for key, entry in old.items()}
+    for a, b in ((old, new), (list(old.values()), list(new.values()))):
+        looks = Looks(1_000_000)
+        assert quick_difference(freeze(a), b, (), looks)[0] == [ops.Set((), b)]
+    few = old | {"key 700": {"n": -1, "text": "some text"}}
+    assert quick_difference(freeze(old), few, (), Looks(1_000_000))[0] == [ops.Set(("key 700", "n"), -1)]
+
+
+def test_a_sample_of_a_sample_is_not_taken() -> None:
+    """Each container is in the sample of the one around it: were all of them sampled, that would take 2^40 steps."""
+    old: Any = "x"
+    new: Any = "y"
+    for _ in range(40):
+        others = {f"{number:03}": 0 for number in range(1, 120)}
+        old, new = {"000": old, **others}, {"000": new, **others}
+    assert quick_difference(freeze(old), new, (), Looks(100_000))[0] == [ops.Set(("000",) * 40, "y")]

@@ -191,6 +191,9 @@ VALUE: Any = {"n": 1, "s": "one two three", "l": [1, 2, 3], "m": {"k": "v", "x":
         ([ops.Splice(("s",), (Edit(0, 3, "1"),))], [ops.Delete(("s",))], [("delete/edit", ("s",))]),
         ([ops.Set(("n",), 2), ops.Set(("n",), 3)], [ops.Set(("n",), 5)], [("edit/edit", ("n",))]),
         ([ops.Set(("n",), 2), ops.Set(("n",), 3)], [ops.Set(("n",), 2)], [("edit/edit", ("n",))]),
+        ([ops.Set(("n",), 7), ops.Increment(("n",), 1), ops.Set(("n",), 1)], [ops.Set(("n",), 5)], {"n": 5}),
+        ([ops.Increment(("n",), 1), ops.Set(("n",), 5)], [ops.Set(("n",), 2)], [("edit/edit", ("n",))]),
+        ([ops.Append(("l",), 4), ops.Set(("l", 3), 5)], [ops.Set(("l", 3), 4)], [("edit/delete", ("l", 3))]),
     ],
     ids=repr,
 )  # fmt: skip
