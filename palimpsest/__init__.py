@@ -9,11 +9,18 @@ The public names are here; everything else may change between releases.
 
 from palimpsest import errors
 from palimpsest.client import (
+    BackupReport,
+    Blame,
     Change,
     Client,
     Create,
+    Digest,
     Document,
+    ImportReport,
+    PruneReport,
     Settings,
+    Share,
+    Stats,
     Subscription,
     SyncClient,
     Version,
@@ -25,27 +32,38 @@ from palimpsest.embedded import Server
 from palimpsest.errors import PalimpsestError
 from palimpsest.limits import Limits
 from palimpsest.running import run
+from palimpsest.server.proof import verify_store as verify
+from palimpsest.server.restoring import restore_store as restore
 from palimpsest.state import DELETE, Append, Delta, Increment, Insert, Remove
+from palimpsest.state.retention import Retention
 from palimpsest.words import Kind
 
 __all__ = [
     "DELETE",
     "Append",
+    "BackupReport",
+    "Blame",
     "Change",
     "Client",
     "Clock",
     "Create",
     "Delta",
+    "Digest",
     "Document",
+    "ImportReport",
     "Increment",
     "Insert",
     "Kind",
     "Limits",
     "ManualClock",
     "PalimpsestError",
+    "PruneReport",
     "Remove",
+    "Retention",
     "Server",
     "Settings",
+    "Share",
+    "Stats",
     "Subscription",
     "SyncClient",
     "SystemClock",
@@ -53,5 +71,7 @@ __all__ = [
     "connect",
     "connect_sync",
     "errors",
+    "restore",
     "run",
+    "verify",
 ]

@@ -7,6 +7,7 @@ import doctest
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -87,6 +88,24 @@ def test_examples_run(page: Path) -> None:
     done = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert done.attempted > 0
     assert done.failed == 0
+
+
+_PYTHON = re.compile(r"^```python\n(?P<code>.*?)^```$(?:\n\n^```text\n(?P<printed>.*?)^```$)?", re.MULTILINE | re.DOTALL)
+
+
+def scripts() -> Iterator[Any]:
+    """The Python blocks of the pages in docs/ that run by themselves, each with what it prints."""
+    for page in sorted(DOCS.glob("*.md")):
+        for block in _PYTHON.finditer(read(page)):
+            if "pal.run(" in block["code"]:
+                yield pytest.param(block["code"], block["printed"] or "", id=f"{page.stem}-{block.start()}")
+
+
+@pytest.mark.parametrize(("code", "printed"), list(scripts()))
+def test_scripts_run(code: str, printed: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "example", "exec"), {"__name__": "__main__"})
+    assert capsys.readouterr().out == printed
 
 
 # --- tables --------------------------------------------------------------------------------------------------------

@@ -19,8 +19,9 @@ from palimpsest import errors, testing
 ROOT = Path(__file__).parent.parent
 
 NAMES = """
-    Append Change Client Clock Create DELETE Delta Document Increment Insert Kind Limits ManualClock PalimpsestError Remove
-    Server Settings Subscription SyncClient SystemClock Version connect connect_sync errors run
+    Append BackupReport Blame Change Client Clock Create DELETE Delta Digest Document ImportReport Increment Insert Kind
+    Limits ManualClock PalimpsestError PruneReport Remove Retention Server Settings Share Stats Subscription SyncClient
+    SystemClock Version connect connect_sync errors restore run verify
 """
 
 SAID = "branch by description tags request_id"
@@ -28,12 +29,25 @@ WORDS = {
     "create": f"document value {SAID}",
     "update": f"document changes expect {SAID}",
     "delete": f"document expect {SAID}",
-    "transaction": f"changes expect {SAID}",
+    "transaction": f"changes expect {SAID} at",
     "edit": f"document {SAID}",
-    "get": "document branch version",
+    "get": "document branch version at tag",
     "get_many": "documents branch",
-    "list": "pattern branch",
-    "history": "document branch newest_first limit first last",
+    "list": "pattern branch deleted",
+    "history": "document branch newest_first limit first last since until by tags tags_all path",
+    "diff": "document a b branch",
+    "blame": "document branch version path",
+    "revert": f"document to branch expect {SAID.removeprefix('branch ')}",
+    "undo": f"document version branch expect {SAID.removeprefix('branch ')}",
+    "tag": "document version tags branch by description request_id",
+    "untag": "document version tags branch by description request_id",
+    "digest": "document branch version",
+    "erase": "document path branch by description request_id",
+    "prune": "documents branch versions age bytes_max tags dry_run on_progress",
+    "stats": "documents branch largest on_progress",
+    "backup": "path on_progress",
+    "export": "documents after",
+    "import_history": "lines on_progress",
     "subscribe": "pattern branch resume_after start values",
     "ping": "",
     "close": "",
@@ -43,7 +57,7 @@ WORDS = {
 
 DELTA = """
     absent append apply copy decode delete encode from_json_patch from_mapping from_merge_patch from_ops increment insert
-    inverse move ops remove replace set test to_json_patch
+    inverse move ops remove replace set splice test to_json_patch
 """
 
 FIELDS = {
@@ -58,7 +72,7 @@ CODES = """
     document_not_found durability_unknown frame_too_large internal invalid_delta invalid_name invalid_path invalid_request
     invalid_value limit_exceeded link malformed_frame overload overloaded protocol request_timeout schema_too_new
     server_closing storage store_corrupt store_locked test_failed too_many_connections unexpected_message
-    unsupported_protocol usage version_conflict version_not_found
+    undo_conflict unsupported_protocol usage version_conflict version_not_found version_pruned
 """
 """What errors are called on the wire. A code is never used again."""
 
@@ -80,7 +94,7 @@ def test_words_of_the_server() -> None:
     shared = "host port limits clock"
     assert set(parameters(pal.Server)) >= {"path", "archiver", *shared.split()}
     assert set(parameters(pal.Server.memory)) >= set(shared.split())
-    assert all(hasattr(pal.Server, name) for name in ["url", "connect", "connect_sync", "stop", "wait", "statistics"])
+    assert all(hasattr(pal.Server, name) for name in ["url", "connect", "connect_sync", "stop", "wait", "statistics", "verify"])
 
 
 @pytest.mark.parametrize("connect", [pal.connect, pal.connect_sync])

@@ -25,7 +25,7 @@ from palimpsest.state.conflicts import to_data
 from palimpsest.state.diff import diff
 from palimpsest.state.ops import Erase, Op, Set, decode_delta, encode_delta
 from palimpsest.state.paths import format_path
-from palimpsest.state.record import label_ops, labels_of, prune_ops, pruned
+from palimpsest.state.record import check_record, label_ops, labels_of, prune_ops, pruned
 from palimpsest.state.redact import redact
 from palimpsest.state.retention import effective_tags, tag_matches
 from palimpsest.state.tree import NOTHING
@@ -33,7 +33,7 @@ from palimpsest.state.undo import undo
 from palimpsest.state.values import Value, decode_value, encode_value, freeze
 from palimpsest.state.working import Working
 from palimpsest.storage.events import NO_DELTA, Event
-from palimpsest.words import Kind, Meta
+from palimpsest.words import RECORD, Kind, Meta
 
 _CREATE, _UPDATE, _DELETE, _ERASE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 
@@ -282,6 +282,8 @@ def _apply_entry(stream: Stream, entry: Entry, ops: list[Op]) -> None:
     if working.compiled:
         ops[:] = applied
     made = working.freeze()
+    if stream.branch == RECORD:
+        check_record(made)
     encoded = encode_value(made)
     stream._check_size(len(encoded))
     stream.working, stream.encoded, stream.bytes_bound, stream.exists = Working(made), encoded, len(encoded), True

@@ -16,7 +16,18 @@ from palimpsest.errors import PalimpsestError, StorageError
 from palimpsest.limits import Limits
 from palimpsest.state.ops import decode_delta
 from palimpsest.storage.contracts import Archive, Gap, Head, Journal, Row, Snapshot, Stretch
-from palimpsest.storage.events import GENESIS, Batch, chain_digest, check_bytes, decode_events, link
+from palimpsest.storage.events import (
+    GENESIS,
+    Batch,
+    Event,
+    chain_digest,
+    check_bytes,
+    commitment,
+    decode_body,
+    decode_events,
+    event_salt,
+    link,
+)
 
 _STREAMS, _ROWS = 64, 512
 _READ_BYTES = 4 * 1024 * 1024
@@ -68,9 +79,10 @@ async def verify(
     """
     walk = _Walk(archive, against, values, progress or _untold)
     await walk.streams()
-    batches = await _Batches(archive, journal, walk.faults).run()
+    batches = _Batches(archive, journal, walk)
+    await batches.run()
     walk.look_for_the_rest()
-    return Verdict(walk.count, walk.events, batches, walk.faults, walk.checked, walk.remarks)
+    return Verdict(walk.count, walk.events, batches.count, walk.faults, walk.checked, walk.remarks)
 
 
 def _untold(done: int, total: int) -> None:
@@ -92,6 +104,8 @@ class _Walk:
         self.faults: list[Fault] = []
         self.remarks: list[str] = []
         self.count = self.events = self.checked = 0
+        self._tails: dict[tuple[str, str], tuple[int, bytes]] = {}
+        """Of streams that the journal goes on with: version and digest."""
         self._archive = archive
         self._values = values
         self._progress = progress
@@ -115,8 +129,29 @@ class _Walk:
             after = (heads[-1].document, heads[-1].branch)
         self._progress(total, total)
 
+    async def go_on(self, event: Event, salt: bytes, position: int) -> None:
+        """By an event that only the journal has: the chain of its stream goes on from the archive."""
+        name = (event.document, event.branch)
+        if name not in self._tails:
+            (head,) = await self._archive.heads([name])
+            self._tails[name] = (0, GENESIS) if head is None else (head.version, head.digest)
+            self.count += head is None
+        version, digest = self._tails[name]
+        self.events += 1
+        if event.version <= version:
+            what = f"it follows version {version}"
+            self.faults.append(Fault(*name, event.version, position, what))
+            return
+        digest = link(digest, commitment(event_salt(salt, position), event))
+        self._tails[name] = (event.version, digest)
+        kept = self._kept.get(name, {}).pop(event.version, None)
+        if kept is not None and kept != digest:
+            what = "its digest is another one than the one that was kept elsewhere"
+            self.faults.append(Fault(*name, event.version, position, what))
+        self.checked += kept == digest
+
     def look_for_the_rest(self) -> None:
-        """Digests of streams that are not there at all."""
+        """Digests of versions that are not there at all."""
         for (document, branch), versions in self._kept.items():
             for version in versions:
                 self.faults.append(
@@ -125,7 +160,7 @@ class _Walk:
 
     async def _stream(self, head: Head) -> None:
         name = (head.document, head.branch)
-        kept = self._kept.pop(name, {})
+        kept = self._kept.get(name, {})
         following = _Following(head, await self._archive.gaps(*name), kept, self._values)
         snapshots = _Snapshots(self._archive, head)
         async for row in self._rows(head):
@@ -218,8 +253,6 @@ class _Following:
             said = (head.position, head.kind, head.at)
             if said != (last.position, last.event.kind, last.event.at):
                 raise _Broken(head.version, head.position, "the head of its stream says something else about it")
-        for version in self._kept:
-            raise _Broken(version, None, "a digest was kept of it, and it is not there")
 
     def _pass_gaps(self) -> None:
         while self._gaps and self._gaps[0].first == self._next:
@@ -296,14 +329,14 @@ class _Snapshots:
 class _Batches:
     """The journal, batch by batch, and what archive and journal both have."""
 
-    def __init__(self, archive: Archive, journal: Journal, faults: list[Fault]) -> None:
+    def __init__(self, archive: Archive, journal: Journal, walk: _Walk) -> None:
+        self.count = 0
         self._archive = archive
         self._journal = journal
-        self._faults = faults
-        self._count = 0
+        self._walk = walk
+        self._faults = walk.faults
 
-    async def run(self) -> int:
-        """How many batches were walked."""
+    async def run(self) -> None:
         end, archived = await self._journal.end(), await self._archive.end()
         if not end.oldest <= archived.next:
             what = f"the archive ends at position {archived.next}, and the journal begins at {end.oldest}"
@@ -313,11 +346,11 @@ class _Batches:
             expected = None if digest is None else chain_digest(digest, batch.position, batch.count, batch.body)
             if batch.position != position or (expected is not None and expected != batch.digest):
                 await self._fault(position, "the batch there does not follow the one before it")
-                return self._count
+                return
             await self._compare(batch, archived.next)
+            await self._go_on(batch, archived.next)
             position, digest = batch.position + batch.count, batch.digest
-            self._count += 1
-        return self._count
+            self.count += 1
 
     async def _read(self, position: int) -> AsyncIterator[Batch]:
         size = _READ_BYTES
@@ -352,6 +385,19 @@ class _Batches:
                 what = "journal and archive have different events in its place"
                 self._faults.append(Fault(event.document, event.branch, event.version, row.position, what))
                 return
+
+    async def _go_on(self, batch: Batch, archived: int) -> None:
+        """What the archive does not have yet."""
+        if batch.position + batch.count <= archived:
+            return
+        try:
+            salt, events = decode_body(batch.body)
+        except StorageError as error:
+            await self._fault(batch.position, error.message)
+            return
+        for position, event in enumerate(events, batch.position):
+            if position >= archived:
+                await self._walk.go_on(event, salt, position)
 
     async def _fault(self, position: int, what: str) -> None:
         """Named by the event that the archive has there, if it has one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ import anyio
 import anyio.abc
 
 from palimpsest.actors.partition import Partition
+from palimpsest.actors.proof import Kept, Progress, Verdict, verify
 from palimpsest.clock import Clock, SystemClock
 from palimpsest.errors import (
     Conflict,
@@ -170,6 +171,15 @@ class Server:
     async def wait(self) -> None:
         """Returns when `stop` was called, or when the store can no longer be written to."""
         await self._stop.wait()
+
+    async def verify(
+        self, *, against: Iterable[Kept] = (), progress: Progress | None = None, values: bool = True
+    ) -> Verdict:
+        """As `palimpsest.verify`, of the store that is served here, which may be in memory; all that is durable is archived
+        first."""
+        await self.partition.settled()
+        partition = self.partition
+        return await verify(partition.archive, partition.journal, progress=progress, against=against, values=values)
 
     async def _start_tasks(self, exits: AsyncExitStack) -> anyio.abc.TaskGroup:
         """A task group with a task of its own around it: whoever is cancelled in the server's block does not cancel what has

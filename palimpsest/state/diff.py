@@ -44,6 +44,10 @@ _TOKENS = frozenset((str, int, NoneType))
 """Of any mixture of these, too."""
 
 _SAMPLES = 24
+"""So many entries stand for all of a container, in haste."""
+
+_FEW_ENTRIES = 100
+"""In haste, a container that lost nine tenths of its entries, of more than so many, is set."""
 
 Found = tuple[list[Op], int]
 """Ops, and how many bytes they take, encoded."""
@@ -66,8 +70,8 @@ def quick_difference(a: Any, b: Any, path: Path, looks: Looks) -> Found:
 
 
 class _Differ:
-    """looks: for all that is compared; once they are used up, lists are compared element by element. is_hasty: samples are
-    taken of large containers."""
+    """looks: for all that is compared; once they are used up, lists are compared element by element. is_hasty: what seems to be new
+    for the most part is not looked at closely."""
 
     def __init__(self, looks: Looks, *, is_hasty: bool = False) -> None:
         self._looks = looks
@@ -76,6 +80,8 @@ class _Differ:
     def difference(self, a: Any, b: Any, path: Path) -> Found:
         if a is b:  # frozen values share what they have in common
             return [], 0
+        if self._is_hasty and type(a) in CONTAINERS and type(b) in CONTAINERS and len(a) > _FEW_ENTRIES + 10 * len(b):
+            return _one(Set(path, b))
         if type(a) in MAPS and type(b) in MAPS:
             return self._weighed(self._in_maps(as_dict(a), as_dict(b), path), b, path)
         if type(a) in LISTS and type(b) in LISTS:
@@ -124,7 +130,7 @@ class _Differ:
 
     def _gaps(self, a: list[Any], b: list[Any]) -> Iterator[Gap]:
         start, end, other_end = _trim(a, b)
-        if start in (end, other_end) or self._looks.left <= 0:
+        if start in (end, other_end) or self._looks.left < end - start + other_end - start:
             yield start, end, start, other_end
             return
         tokens, other_tokens = self._tokens(a[start:end], b[start:other_end])

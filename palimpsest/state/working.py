@@ -14,8 +14,9 @@ from msgspec import Raw
 
 from palimpsest.limits import Limits
 from palimpsest.state import json_patch, merge_patch
+from palimpsest.state.alignment import Looks
 from palimpsest.state.draft import UNCHANGED, Draft, failure, fold
-from palimpsest.state.narrowing import NARROW_BYTES, can_narrow, narrowed
+from palimpsest.state.narrowing import NARROW_BYTES, looks_for, narrowed
 from palimpsest.state.ops import COMPILED, SAFE, Increment, JsonPatch, Op, Set, check_ops, decode_unchecked
 from palimpsest.state.tree import NOTHING, Misfit
 from palimpsest.state.values import DEPTH_MAX, FROZEN_MAP, INT_MAX, INT_MIN, Value
@@ -59,11 +60,11 @@ class Working:
         delta is narrowed; see `narrowing`.
         """
         ops = decode_unchecked(data, limits)
-        narrow = len(data) >= NARROW_BYTES and can_narrow(ops)
-        if not narrow and self._apply_quickly(ops):
+        looks = looks_for(ops, len(data)) if len(data) >= NARROW_BYTES else None
+        if looks is None and self._apply_quickly(ops):
             return ops
         check_ops(ops, depth_max=limits.depth_max)
-        return self._apply_slowly(ops, limits.depth_max, copy_bytes_max, narrow=narrow)
+        return self._apply_slowly(ops, limits.depth_max, copy_bytes_max, looks)
 
     def _apply_quickly(self, ops: list[Op]) -> bool:
         """False, and nothing has happened: one of ops is not a scalar set, or an int added, at a key of the root."""
@@ -113,16 +114,17 @@ class Working:
         return twin
 
     def _apply_slowly(
-        self, ops: list[Op], depth_max: int, copy_bytes_max: int | None, *, narrow: bool = False
+        self, ops: list[Op], depth_max: int, copy_bytes_max: int | None, looks: Looks | None = None
     ) -> list[Op]:
+        """looks: for narrowing; None: there is none."""
         draft = Draft(self._base, self._overlay, {}, depth_max=depth_max, copy_bytes_max=copy_bytes_max)
         applied = ops
         for index, op in enumerate(ops):
             primitives: list[Op] | None = None
             if type(op) in COMPILED:
                 primitives = _compile(draft, index, op)
-            elif narrow:
-                primitives = narrowed(draft, op)
+            elif looks is not None:
+                primitives = narrowed(draft, op, looks)
             if primitives is None:
                 draft.apply(index, op)
                 if applied is not ops:

@@ -24,7 +24,6 @@ from palimpsest.errors import (
 from palimpsest.limits import Limits
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.cursor import encode_cursor
-from palimpsest.storage.contracts import ArchiveEnd
 
 pytestmark = pytest.mark.anyio
 
@@ -329,23 +328,18 @@ async def test_a_cursor_that_is_none_of_this_journal_is_refused(open_house: Any,
         assert house.partition.statistics()["subscriptions"] == 1
 
 
-async def test_a_cursor_before_what_is_kept_is_told_the_oldest_that_is_left(
-    open_house: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_cursor_before_what_is_kept_is_told_the_oldest_that_is_left(open_house: Any) -> None:
     async with open_house() as house, house.running():
         await count_up(house, "a", 1, 10)
-        await house.archived()
-        with monkeypatch.context() as patch:
-            patch.setattr(house.archive, "_rows", house.archive._rows[5:])
-            patch.setattr(house.archive, "_end", ArchiveEnd(6, 11, house.archive._end.digest))
-            peer = house.peer()
-            await follow(peer, 1, resume_after=encode_cursor(house.journal.epoch, 2))
-            error = await ended(peer, 1)
-            assert isinstance(error, Compacted)
-            assert error.oldest == encode_cursor(house.journal.epoch, 5)
-            await follow(peer, 2, resume_after=error.oldest)
-            await until(lambda: states(peer, 2) == ["live"])
-            assert seen(peer, 2) == [("a", version) for version in range(6, 11)]
+        peer = house.peer()
+        await peer.ask(m.Prune, "a", "main", m.Retain(versions=5), False)
+        await follow(peer, 1, resume_after=encode_cursor(house.journal.epoch, 2))
+        error = await ended(peer, 1)
+        assert isinstance(error, Compacted)
+        assert error.oldest == encode_cursor(house.journal.epoch, 5)
+        await follow(peer, 2, resume_after=error.oldest)
+        await until(lambda: states(peer, 2) == ["live"])
+        assert seen(peer, 2) == [("a", version) for version in range(6, 11)]
 
 
 # --- values ----------------------------------------------------------------------------------------------------------

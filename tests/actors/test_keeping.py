@@ -130,7 +130,7 @@ async def test_documents_are_measured(open_house: OpenHouse) -> None:
         await peer.ask(m.Delete, "c")
         found = await peer.ask(m.Measure, "**", largest=2)
         assert (found.documents, found.deleted, found.versions, found.events) == (2, 1, 16, 16)
-        assert [share.document for share in found.largest][0] == "b"
+        assert found.largest[0].document == "b"
         assert found.bytes > sum(share.bytes for share in found.largest) > 0
 
 

@@ -283,6 +283,7 @@ def by_type(hint: Any) -> st.SearchStrategy[Any]:
         str: names,
         int: numbers,
         bool: st.booleans(),
+        bytes: st.binary(max_size=8),
         Raw: raws,
         m.Meta: metas,
         type(None): st.none(),
@@ -292,6 +293,8 @@ def by_type(hint: Any) -> st.SearchStrategy[Any]:
     if hint in simple:
         return simple[hint]
     arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple and arguments[-1] is not Ellipsis:
+        return st.tuples(*map(by_type, arguments))
     if typing.get_origin(hint) is tuple:
         return st.lists(by_type(arguments[0]), max_size=3).map(tuple)
     if arguments:

@@ -94,7 +94,7 @@ def some_op(value: Any) -> st.SearchStrategy[ops.Op]:
 
 def any_op(value: Any) -> st.SearchStrategy[ops.Op]:
     """As `some_op`, edits of strings included."""
-    return st.one_of(some_op(value), some_op(value), st.builds(ops.Splice, paths_about(value), EDITS))
+    return st.one_of(some_op(value), st.builds(ops.Splice, paths_about(value), EDITS))
 
 
 class ModelError(Exception):

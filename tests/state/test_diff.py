@@ -156,6 +156,15 @@ def test_what_seems_to_be_new_is_set() -> None:
     assert quick_difference(freeze(old), few, (), Looks(1_000_000))[0] == [ops.Set(("key 700", "n"), -1)]
 
 
+def test_what_is_gone_for_the_most_part_is_set() -> None:
+    entries = {f"key {number}": [number, "text"] for number in range(2_000)}
+    left = dict(list(entries.items())[:150])
+    for a, b in ((entries, left), (list(entries.values()), list(left.values()))):
+        looks = Looks(1_000)
+        assert quick_difference(freeze(a), b, (), looks)[0] == [ops.Set((), b)]
+        assert looks.left == 1_000
+
+
 def test_a_sample_of_a_sample_is_not_taken() -> None:
     """Each container is in the sample of the one around it: were all of them sampled, that would take 2^40 steps."""
     old: Any = "x"

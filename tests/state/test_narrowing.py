@@ -12,7 +12,9 @@ from state_strategies import any_op, documents, model_apply_fitting
 from palimpsest.errors import DeltaFailed
 from palimpsest.limits import Limits
 from palimpsest.state import encode_value, freeze, ops
-from palimpsest.state.narrowing import NARROW_BYTES
+from palimpsest.state.draft import Draft
+from palimpsest.state.narrowing import NARROW_BYTES, looks_for
+from palimpsest.state.narrowing import narrowed as narrow_one
 from palimpsest.state.working import Working
 
 TEXT = "".join(f"line {number} of a text that is long\n" for number in range(200))
@@ -95,6 +97,25 @@ def test_small_deltas_are_kept_as_they_came() -> None:
     text = TEXT[:2_000]
     op = ops.Set(("t",), f"{text}.")
     assert narrowed({"t": text}, [op]) == [op]
+
+
+def test_small_containers_are_set_as_they_came() -> None:
+    delta: list[ops.Op] = [ops.Set((f"m{number}",), {"a": number, "b": 2, "c": 3}) for number in range(400)]
+    assert narrowed({f"m{number}": {"a": -1, "b": 2, "c": 3} for number in range(400)}, delta) == delta
+
+
+def test_many_texts_share_what_comparing_may_take() -> None:
+    """Each of them could be narrowed; aligning the lines of all of them would take too long."""
+    old = {f"t{number}": "".join(f"{number % 9}{line % 8}\n" for line in range(400)) for number in range(300)}
+    new = {key: "".join(f"{line}\n" for line in reversed(text.split("\n"))) for key, text in old.items()}
+    delta: list[ops.Op] = [ops.Set((key,), text) for key, text in new.items()]
+    looks = looks_for(delta, len(ops.encode_delta(delta)))
+    assert looks is not None
+    draft = Draft(freeze(old), {}, {}, depth_max=64, copy_bytes_max=None)
+    for op in delta:
+        narrow_one(draft, op, looks)
+    assert -10 <= looks.left < 2_500
+    narrowed(old, delta)
 
 
 def test_very_large_containers_are_set_as_they_came() -> None:

@@ -437,7 +437,7 @@ from palimpsest.storage.events import Batch, chain_digest, encode_events
 from palimpsest.storage.sqlite_journal import SqliteJournal
 
 async def put(journal, end):
-    body = encode_events([])
+    body = encode_events([], bytes(16))
     await journal.append(Batch(end.next, 1, chain_digest(end.digest, end.next, 1, body), body))
 
 async def main():
