@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import aiosqlite
+import anyio
 import msgspec
 
 from palimpsest.errors import (
@@ -49,7 +51,8 @@ BACKUP_MARK = 0x50414C42
 """The application id of a backup's files."""
 _INCREMENTAL = 2
 """As `auto_vacuum` has it: free pages are given back when they are asked for."""
-_SCRUB_TRIES, _SCRUB_PAUSE_SECONDS = 100, 0.05
+_SCRUB_PAUSE_SECONDS = 0.02
+"""Between looks at whether those who read an old state of a file are gone."""
 _LOG_GROWTH_MAX = 4
 """How many times its first size a write-ahead log may keep."""
 
@@ -72,13 +75,15 @@ class Settings(msgspec.Struct, frozen=True):
     cache_bytes: of pages kept by each connection. wal_bytes: the size that the write-ahead log has from the start and
     keeps, so that a commit overwrites and does not extend it (173 against 117 microseconds); 0: it grows as SQLite likes.
     batch_bytes: of the usual largest commit, for which the log has room beyond the size at which it is taken into the
-    file. busy_seconds: how long to wait for a foreign program that holds the file.
+    file. busy_seconds: how long to wait for a foreign program that holds the file. scrub_seconds: how long a scrub waits for
+    those who read an old state of it.
     """
 
     cache_bytes: int
     wal_bytes: int = 0
     batch_bytes: int = 0
     busy_seconds: float = 1.0
+    scrub_seconds: float = 30.0
 
 
 class Connection:
@@ -217,15 +222,21 @@ class Database:
         return await self.write(lambda raw: _shrink(raw, bytes_max))
 
     async def scrub(self) -> None:
-        """Nothing of what was deleted or overwritten is left in the file or its log: both are written anew, which takes as
-        long as copying what is kept. Raises CommitFailed where somebody else is in the way for too long."""
+        """Nothing of what was deleted or overwritten before is left in the file or its log. The file is written anew, which
+        takes as long as copying what is kept, and holds up writes for that long; they go on while readers are waited for.
+
+        Raises CommitFailed where there is no room for the copy, or where somebody reads an old state for longer than
+        scrub_seconds.
+        """
+        # Overwriting what is deleted is not enough: where SQLite moves cells between pages, or a page elsewhere, what it moved
+        # stays behind in the unused part of the old page.
         await self.write(lambda raw: raw.execute("VACUUM").fetchall())
-        for _ in range(_SCRUB_TRIES):
-            if await self.write(lambda raw: _empty_log(raw, self._path, self._settings)):
-                return
+        deadline = time.monotonic() + self._settings.scrub_seconds
+        while not await self.write(lambda raw: _empty_log(raw, self._path, self._settings)):
+            if time.monotonic() > deadline:
+                reason = f"somebody has been reading an old state of it for {self._settings.scrub_seconds:g} seconds"
+                raise CommitFailed(f"{self._path}: its log cannot be emptied: {reason}", reason=reason)
             await asyncio.sleep(_SCRUB_PAUSE_SECONDS)
-        reason = "somebody reads an old state of the file all the time"
-        raise CommitFailed(f"{self._path}: its log cannot be emptied: {reason}", reason=reason)
 
     async def check(self) -> list[str]:
         """What SQLite itself finds wrong with the file and its indexes. Reads all of it."""
@@ -276,7 +287,8 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        with anyio.CancelScope(shield=True):  # a scope of anyio's that is cancelled cancels every wait in it
+            await asyncio.wait([task])
         if not task.cancelled():
             task.exception()  # it has been seen, and nobody is left to hear of it
         raise
@@ -402,8 +414,16 @@ def _let_shrink(raw: sqlite3.Connection, path: Path, version: int) -> None:
     if raw.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
         return
     raw.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
-    if version:
+    if not version:
+        return
+    try:
         raw.execute("VACUUM")
+    except sqlite3.Error as error:
+        # Special case: on a disk that is full, a store can still be read. It is tried again when it is opened again.
+        if _primary_code(error) != sqlite3.SQLITE_FULL and _code(error) not in _NO_ROOM:
+            raise
+        log.warning("file_not_rewritten", path=str(path), reason=str(error))
+    else:
         log.info("file_rewritten", path=str(path), bytes=_pragma(raw, "page_count") * _pragma(raw, "page_size"))
 
 
@@ -418,8 +438,13 @@ def _shrink(raw: sqlite3.Connection, bytes_max: int) -> int:
 
 
 def _empty_log(raw: sqlite3.Connection, path: Path, settings: Settings) -> bool:
-    """Whether the write-ahead log has been taken into the file, and is gone; it gets its size again then."""
-    (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    """False: somebody reads an old state. Otherwise all that was in the log is in the file, and is gone from the log, which gets
+    its size again then."""
+    raw.execute("PRAGMA busy_timeout = 0")  # whoever wants to write is not to wait with us
+    try:
+        (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {round(settings.busy_seconds * 1000)}")
     if busy:
         return False
     _grow_log(raw, path, settings)

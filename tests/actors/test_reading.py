@@ -261,7 +261,7 @@ async def test_a_transaction_may_have_happened_earlier(open_house: OpenHouse) ->
 async def test_a_cursor_before_what_is_pruned_is_compacted(open_house: OpenHouse) -> None:
     async with versions(open_house, True) as (house, peer):
         await peer.create("other", {})
-        await peer.ask(m.Prune, "doc", MAIN, m.Retain(versions=2), False)
+        await peer.ask(m.Prune, "doc", MAIN, m.Retain(versions=2, tags=()), False)
         await peer.ask(m.Subscribe, 1, "doc", resume_after=f"1{house.journal.epoch}.0")
         await peer.ask(m.Subscribe, 2, "other", resume_after=f"1{house.journal.epoch}.0")
         while not any(isinstance(told, m.Change) for told in peer.told):
