@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import doctest
+import json
 import re
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,7 +94,9 @@ def test_examples_run(page: Path) -> None:
     assert done.failed == 0
 
 
-_PYTHON = re.compile(r"^```python\n(?P<code>.*?)^```$(?:\n\n^```text\n(?P<printed>.*?)^```$)?", re.MULTILINE | re.DOTALL)
+_PYTHON = re.compile(
+    r"^```python\n(?P<code>.*?)^```$(?:\n\n^```text\n(?P<printed>.*?)^```$)?", re.MULTILINE | re.DOTALL
+)
 
 
 def scripts() -> Iterator[Any]:
@@ -102,10 +108,79 @@ def scripts() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("code", "printed"), list(scripts()))
-def test_scripts_run(code: str, printed: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path) -> None:
+def test_scripts_run(
+    code: str, printed: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "example", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().out == printed
+
+
+@pytest.mark.anyio
+async def test_the_verifier_of_the_page_on_proof(tmp_path: Path) -> None:
+    found = re.search(r"^<!-- verifier -->\n```python\n(.*?)^```$", read(DOCS / "proof.md"), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    (tmp_path / "verifier.py").write_text(found[1], encoding="utf-8")
+    kept = await _make_a_store(tmp_path)
+    newest = {(line["document"], line["branch"]): line["digest"] for line in kept}
+    verdict = _verify(tmp_path, kept)
+    assert verdict.returncode == 0, verdict.stderr
+    printed = [json.loads(line) for line in verdict.stdout.splitlines()]
+    assert {(line["document"], line["branch"]): line["digest"] for line in printed} == newest
+    assert [line["erased_from"] for line in printed if line["document"] == "notes/1"] == [0, 2]
+    forged = {**kept[0], "digest": 32 * "00"}
+    assert "kept elsewhere" in _verify(tmp_path, [forged]).stderr
+    _change(tmp_path / "saved" / "archive")
+    assert "AssertionError: ('notes/1', 'main', 250)" in _verify(tmp_path, []).stderr
+
+
+async def _make_a_store(folder: Path) -> list[dict[str, Any]]:
+    """With all that a store may hold, and a backup of it. Digests as `palimpsest digest` prints them, the newest last."""
+    kept: list[dict[str, Any]] = []
+    async with pal.Server(folder / "store") as server, server.connect() as client:
+        await client.create("notes/1", {"n": 0, "text": 100 * "long ", "email": "a@example.org"}, by="ana", tags={"x"})
+        for n in range(2, 300):
+            await client.update("notes/1", {"n": n}, request_id=f"request-{n}")
+        kept.append(_line(await client.digest("notes/1", version=200)))
+        await client.transaction({"notes/1": {"email": "b@example.org"}, "notes/2": pal.Create(5)}, description="why")
+        await client.tag("notes/1", 3, {"kept"})
+        await client.prune("notes/1", versions=200, dry_run=False)
+        await client.erase("notes/1", "email", by="privacy")
+        await client.erase("notes/2")
+        for branch in ("$versions", "main"):
+            kept.append(_line(await client.digest("notes/1", branch=branch)))
+        kept.append(_line(await client.digest("notes/2")))
+        await server.partition.settled()
+        await client.backup(folder / "saved")
+    return kept
+
+
+def _line(digest: Any) -> dict[str, Any]:
+    return {
+        "document": digest.document,
+        "branch": digest.branch,
+        "version": digest.version,
+        "digest": digest.hex,
+    }
+
+
+def _verify(folder: Path, kept: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "verifier.py", "saved/archive"],
+        cwd=folder,
+        input="\n".join(map(json.dumps, kept)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _change(archive: Path) -> None:
+    raw = sqlite3.connect(archive)
+    raw.execute("UPDATE events SET at = at + 1 WHERE version = 250")
+    raw.commit()
+    raw.close()
 
 
 # --- tables --------------------------------------------------------------------------------------------------------

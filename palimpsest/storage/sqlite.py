@@ -51,8 +51,8 @@ BACKUP_MARK = 0x50414C42
 """The application id of a backup's files."""
 _INCREMENTAL = 2
 """As `auto_vacuum` has it: free pages are given back when they are asked for."""
-_SCRUB_PAUSE_SECONDS = 0.02
-"""Between looks at whether those who read an old state of a file are gone."""
+_SCRUB_TRY_SECONDS, _SCRUB_PAUSE_SECONDS = 0.01, 0.1
+"""How long a scrub keeps writers away while it waits for readers to go, and how long it lets them write before it tries again."""
 _LOG_GROWTH_MAX = 4
 """How many times its first size a write-ahead log may keep."""
 
@@ -420,7 +420,7 @@ def _let_shrink(raw: sqlite3.Connection, path: Path, version: int) -> None:
         raw.execute("VACUUM")
     except sqlite3.Error as error:
         # Special case: on a disk that is full, a store can still be read. It is tried again when it is opened again.
-        if _primary_code(error) != sqlite3.SQLITE_FULL and _code(error) not in _NO_ROOM:
+        if _code(error) not in _NO_ROOM:
             raise
         log.warning("file_not_rewritten", path=str(path), reason=str(error))
     else:
@@ -440,7 +440,7 @@ def _shrink(raw: sqlite3.Connection, bytes_max: int) -> int:
 def _empty_log(raw: sqlite3.Connection, path: Path, settings: Settings) -> bool:
     """False: somebody reads an old state. Otherwise all that was in the log is in the file, and is gone from the log, which gets
     its size again then."""
-    raw.execute("PRAGMA busy_timeout = 0")  # whoever wants to write is not to wait with us
+    raw.execute(f"PRAGMA busy_timeout = {round(_SCRUB_TRY_SECONDS * 1000)}")
     try:
         (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
