@@ -79,7 +79,7 @@ class Adopting:
 
 def slowly(peer: Asker) -> Callable[[Progress], None]:
     """Tells peer how an errand goes, and not too often."""
-    told = anyio.current_time()
+    told = float("-inf")
 
     def tell(progress: Progress) -> None:
         nonlocal told

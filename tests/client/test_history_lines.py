@@ -105,6 +105,16 @@ def test_what_stands_alone() -> None:
     assert not stands_alone(entry(UPDATE, Delta().delete(())))
 
 
+def rising(edits: list[tuple[int, int, str]]) -> tuple[Edit, ...]:
+    """Each after the one before it, by as much as its own number says."""
+    found: list[Edit] = []
+    at = 0
+    for gap, removed, inserted in edits:
+        found.append(Edit(at + gap, removed, inserted))
+        at += gap + removed
+    return tuple(found)
+
+
 _values = st.recursive(
     st.none()
     | st.booleans()
@@ -116,7 +126,9 @@ _values = st.recursive(
 )
 _paths = st.lists(st.text() | st.integers(0, 2**63 - 1), max_size=3).map(tuple)
 _ops = st.builds(Set, _paths, _values) | st.builds(
-    Splice, _paths, st.lists(st.builds(Edit, st.integers(0, 2**40), st.integers(0, 9), st.text())).map(tuple)
+    Splice,
+    _paths,
+    st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 9), st.text())).map(rising),
 )
 
 

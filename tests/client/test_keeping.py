@@ -155,7 +155,7 @@ async def test_backup(tmp_path: Path) -> None:
         await client.create("n", {"a": 1})
         report = await client.backup(tmp_path / "backup")
     assert report.path == str(tmp_path / "backup")
-    assert report.position == 1
+    assert report.position == 2
     assert report.bytes > 0
     assert sum(file.stat().st_size for file in (tmp_path / "backup").iterdir()) >= report.bytes
 
