@@ -28,8 +28,10 @@ from palimpsest.storage.events import (
     event_salt,
     link,
 )
+from palimpsest.words import Kind
 
 _STREAMS, _ROWS = 64, 512
+_ERASE = int(Kind.ERASE)
 _READ_BYTES = 4 * 1024 * 1024
 
 Progress = Callable[[int, int], None]
@@ -220,6 +222,8 @@ class _Following:
         self._at = 0
         self._position = 0
         self._last: Row | None = None
+        self._redacted: tuple[int, int] | None = None
+        """The first event that something was taken away from, with no erasure met since: its version and position."""
         self._stream = Stream(head.document, head.branch, Limits())
 
     async def follow(self, row: Row, snapshots: _Snapshots) -> None:
@@ -235,6 +239,7 @@ class _Following:
         if row.check != check_bytes(self._digest, None if row.committed is None else event):
             raise _Broken(event.version, row.position, "it is not what its digest says")
         self._compare(event.version, row.position)
+        self._note_erasure(row)
         snapshot = await snapshots.at(event.version)
         if self._values:
             self._build(row, snapshot)
@@ -247,6 +252,8 @@ class _Following:
         self._pass_gaps()
         if self._next <= head.version:
             raise _Broken(self._next, None, "it is missing, and nothing says that it was pruned or erased")
+        if self._redacted is not None:
+            raise _Broken(*self._redacted, "something of it was taken away, and no erasure after it says so")
         if head.digest != self._digest:
             raise _Broken(head.version, head.position, "the stream ends with another digest than its head says")
         if last is not None and last.event.version == head.version:
@@ -254,9 +261,21 @@ class _Following:
             if said != (last.position, last.event.kind, last.event.at):
                 raise _Broken(head.version, head.position, "the head of its stream says something else about it")
 
+    def _note_erasure(self, row: Row) -> None:
+        """What was taken away from an event, an erasure after it has to account for."""
+        if row.event.kind == _ERASE:
+            self._redacted = None
+        elif row.committed is not None and self._redacted is None:
+            self._redacted = (row.event.version, row.position)
+
     def _pass_gaps(self) -> None:
         while self._gaps and self._gaps[0].first == self._next:
             gap = self._gaps.pop(0)
+            if self._redacted is not None and gap.position:
+                self.remarks.append(
+                    f"version {self._redacted[0]} of {gap.document} ({gap.branch}) was erased from, and what may have said so is pruned"
+                )
+                self._redacted = None
             self._digest, self._next = gap.digest, gap.last + 1
             self._compare(gap.last, gap.position)
             for version in [version for version in self._kept if version <= gap.last]:
