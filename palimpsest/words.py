@@ -14,6 +14,9 @@ RECORD = "$versions"
 where each branch was pruned. Its value is `{branch: {"tags": {"3": {"released": true}}, "pruned": {"until": 90, "tags":
 ["*"]}}}`. It is a stream like any other, and written by the server alone."""
 
+ERASED = "$erased"
+"""The tag of every version that erased something. Whatever a policy says, it keeps its version: who erased what and why stays."""
+
 
 class Kind(IntEnum):
     """What an event does to its document. The numbers are on disk and on the wire, and never change."""

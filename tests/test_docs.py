@@ -109,7 +109,7 @@ def scripts() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("code", "printed"), list(scripts()))
 def test_scripts_run(
-    code: str, printed: str, capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path
+    code: str, printed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "example", "exec"), {"__name__": "__main__"})

@@ -33,7 +33,7 @@ from palimpsest.state.undo import undo
 from palimpsest.state.values import Value, decode_value, encode_value, freeze
 from palimpsest.state.working import Working
 from palimpsest.storage.events import NO_DELTA, Event
-from palimpsest.words import RECORD, Kind, Meta
+from palimpsest.words import ERASED, RECORD, Kind, Meta
 
 _CREATE, _UPDATE, _DELETE, _ERASE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 
@@ -140,6 +140,9 @@ def _remove(stream: Stream, command: Remove, origin: str, now: int, more: int = 
     _check(stream, command)
     if not stream.version:
         raise stream._not_found()
+    said = command.meta or Meta()
+    tags = tuple(sorted({*said.tags, ERASED}))
+    command = msgspec.structs.replace(command, meta=Meta(said.by, said.description, tags))
     if not command.path:
         stream._forget_value()
         delta = Raw(encode_delta([Erase(())]))

@@ -31,7 +31,7 @@ from palimpsest.state.retention import (
     tag_matches,
 )
 from palimpsest.storage.contracts import Archive, Head
-from palimpsest.words import MAIN, RECORD, Kind
+from palimpsest.words import ERASED, MAIN, RECORD, Kind
 
 log = get_logger("palimpsest.actors")
 
@@ -189,7 +189,8 @@ class Keeper:
         return [
             version
             for version in sorted(versions)
-            if tag_matches(patterns, effective_tags(made_with.get(version, ()), said.get(version, {})))
+            if ERASED in made_with.get(version, ())
+            or tag_matches(patterns, effective_tags(made_with.get(version, ()), said.get(version, {})))
         ]
 
     async def _load(self, document: str, branch: str) -> Stream | None:

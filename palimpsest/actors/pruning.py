@@ -18,7 +18,7 @@ from palimpsest.state.record import labels, prune_of
 from palimpsest.state.retention import effective_tags, tag_matches
 from palimpsest.storage.contracts import Archive, Gap, Head, Row, Snapshot
 from palimpsest.storage.events import Event
-from palimpsest.words import RECORD
+from palimpsest.words import ERASED, RECORD
 
 RECORD_VERSIONS = 100
 """Of a document's record, the newest so many are kept; it is pruned whenever the document is."""
@@ -72,7 +72,8 @@ async def _tagged(archive: Archive, row: Row, cut: Decision, limits: Limits) -> 
     return {
         version
         for version in made_with.keys() | said.keys()
-        if tag_matches(cut.tags, effective_tags(made_with.get(version, ()), said.get(version, {})))
+        if ERASED in made_with.get(version, ())
+        or tag_matches(cut.tags, effective_tags(made_with.get(version, ()), said.get(version, {})))
     }
 
 

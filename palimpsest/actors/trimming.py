@@ -7,12 +7,15 @@ import anyio.lowlevel
 
 from palimpsest.actors.committer import Committer
 from palimpsest.actors.tail import Tail
-from palimpsest.errors import CommitFailed
+from palimpsest.errors import CommitFailed, Compacted
 from palimpsest.logs import get_logger
 from palimpsest.storage.contracts import Journal
+from palimpsest.storage.events import decode_events
+from palimpsest.words import Kind
 
 log = get_logger("palimpsest.actors")
 
+_ERASE = int(Kind.ERASE)
 _BATCHES_MAX = 64
 _STEP_BYTES = 1024 * 1024
 """Roughly of one step. A step holds up the commits: 512 batches at a time cost some 4 ms, and quadrupled the p99."""
@@ -40,6 +43,11 @@ class Trimmer:
 
     async def run(self) -> None:
         """Trims until cancelled."""
+        try:
+            if await self._has_erasure():
+                await self.forget()  # whoever was to do it may have been killed
+        except CommitFailed as error:
+            log.warning("trimming_failed", reason=error.reason)
         while True:
             await self._archived.wait()
             self._archived = anyio.Event()
@@ -61,6 +69,24 @@ class Trimmer:
             while await self._journal.trim(self._tail.start, batches_max=self._step()):
                 await anyio.lowlevel.checkpoint()
             await self._journal.scrub()
+
+    async def _has_erasure(self) -> bool:
+        """Whether what is archived of the journal has an erasure in it, so that it may hold what was erased. Read at leisure."""
+        position = (await self._journal.end()).oldest
+        while position < self._tail.start:
+            try:
+                batches = await self._journal.read(position, bytes_max=_STEP_BYTES)
+            except Compacted:  # trimmed meanwhile
+                position = (await self._journal.end()).oldest
+                continue
+            if not batches:
+                break
+            for batch in batches:
+                if any(event.kind == _ERASE for event in decode_events(batch.body)):
+                    return True
+            position = batches[-1].position + batches[-1].count
+            await anyio.sleep(_STEP_PAUSE_SECONDS)
+        return False
 
     def _end(self) -> int:
         """What is archived, less what is kept of it."""

@@ -152,10 +152,16 @@ async def test_a_path_is_erased_from_every_version(open_house: OpenHouse) -> Non
             assert "name" not in msgspec.msgpack.decode((await peer.get("doc", version=version)).value)
         page = await peer.ask(m.History, "doc")
         assert b"SECRET" not in msgspec.msgpack.encode(page)
-        assert (page.entries[0].kind, page.entries[0].meta) == (Kind.ERASE, Meta("ana", "asked to"))
+        assert (page.entries[0].kind, page.entries[0].meta) == (
+            Kind.ERASE,
+            Meta("ana", "asked to", ("$erased",)),
+        )
         assert (await peer.ask(m.Digest, "doc", m.Place(version=13))).digest == digest
         assert b"SECRET" not in await everything(house)
         assert (await peer.set("doc", ["name"], "new")).version == 15
+        await peer.set("doc", ["n"], 77)
+        await peer.ask(m.Prune, "doc", MAIN, m.Retain(versions=1, tags=()), False)
+        assert await readable(peer, "doc", 16) == [14, 16]  # who erased what stays
 
 
 async def test_a_whole_document_is_erased(open_house: OpenHouse) -> None:

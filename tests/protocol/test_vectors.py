@@ -53,8 +53,8 @@ def from_plain(value: Any, hint: Any) -> Any:
         return bytes.fromhex(value)
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is tuple:
-        hints = arguments if arguments[-1] is not Ellipsis else [arguments[0]] * len(value)
-        return tuple(from_plain(item, each) for item, each in zip(value, hints, strict=True))
+        inner = arguments if arguments[-1] is not Ellipsis else (arguments[0],) * len(value)
+        return tuple(from_plain(item, each) for item, each in zip(value, inner, strict=True))
     if value is not None and type(None) in arguments:
         return from_plain(value, arguments[0])
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct) and value is not None:
