@@ -131,11 +131,11 @@ class Registry:
         try:
             if self.refusal is not None:
                 raise self.refusal
-            actors = self._parties(message, kinds, now)
+            actors = self._parties(message, kinds)
         except PalimpsestError as error:
             asker.fail(message.id, error)
             return
-        transaction = Transaction(message, asker, now if message.at is None else message.at, actors)
+        transaction = Transaction(message, asker, now if message.at is None else min(message.at, now), actors)
         ready = transaction.looked_up and not self.committer.blocked
         if ready and all(actor.inbox is None for actor in actors):
             self._execute(transaction)
@@ -198,12 +198,12 @@ class Registry:
         transaction.asker.fail(transaction.message.id, error)
         self._free(transaction)
 
-    def _parties(self, message: Transact, kinds: frozenset[int], now: int) -> list[DocumentActor]:
+    def _parties(self, message: Transact, kinds: frozenset[int]) -> list[DocumentActor]:
         parts = message.parts
         if not parts:
             raise InvalidRequest("a transaction without parts", reason="no parts")
-        if message.at is not None and not 0 <= message.at <= now:
-            raise InvalidRequest("what is said to have happened at another time lies in the past", reason="at")
+        if message.at is not None and message.at < 0:
+            raise InvalidRequest("a time before 1970", reason="at")
         check_key(message.key, self.limits)
         maximum = self.limits.transaction_documents_max
         if len(parts) > maximum:

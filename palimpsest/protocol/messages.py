@@ -124,8 +124,8 @@ class Part(msgspec.Struct, array_like=True, gc=False, frozen=True):
 class Transact(Message, frozen=True, tag=5):
     """Answered by `Transacted`: all parts or none. No document branch twice.
 
-    at: when it happened, where that was earlier and elsewhere: the past, in microseconds since the epoch. A version is never
-    older than the one before it: it takes that one's time then.
+    at: when it happened, where that was earlier and elsewhere, in microseconds since the epoch; what lies in the future is now.
+    A version is never older than the one before it: it takes that one's time then.
     """
 
     id: Number

@@ -12,12 +12,17 @@ from palimpsest.state.values import Value
 _CHECKS: dict[str, Callable[[Value], Any]] = {"$system/retention/": parse_retention}
 """What a value has to pass, by what the document's name starts with; one more segment follows."""
 
+_FREE = frozenset(("$import",))
+"""Names that may have any value: where an import into no folder of its own notes how far it has come."""
+
 
 def check_system(document: str, value: Value | None, *, deleted: bool = False) -> None:
     """Returns if a document whose name begins with `$` may have this value; deleted: it would not exist, and value says nothing.
 
     Raises InvalidName for a name that the server has no use for, and InvalidValue.
     """
+    if document in _FREE:
+        return
     for prefix, check in _CHECKS.items():
         name = document.removeprefix(prefix)
         if name and name != document and "/" not in name:

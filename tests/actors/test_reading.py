@@ -250,9 +250,9 @@ async def test_a_transaction_may_have_happened_earlier(open_house: OpenHouse) ->
         assert (await peer.ask(m.Transact, (part,), at=77)).at == 77
         change = m.Part(int(Kind.UPDATE), "doc", msgspec.Raw(msgspec.msgpack.encode([[0, ["a"], 1]])))
         assert (await peer.ask(m.Transact, (change,), at=5)).at == 77
-        for at in (-1, 1_001):
-            with pytest.raises(InvalidRequest):
-                await peer.ask(m.Transact, (change,), at=at)
+        assert (await peer.ask(m.Transact, (change,), at=5_000)).at == 1_000
+        with pytest.raises(InvalidRequest):
+            await peer.ask(m.Transact, (change,), at=-1)
 
 
 # --- subscriptions over what is pruned --------------------------------------------------------------------------------

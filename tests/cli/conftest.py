@@ -31,7 +31,7 @@ class GitFolder:
         self.run("init", "--quiet", "--initial-branch=main")
 
     def run(self, *arguments: str | bytes) -> str:
-        moment = f"2020-01-01T00:{self._minute:02}:00+01:00"
+        moment = f"2019-01-01T00:{self._minute:02}:00+01:00"
         environment = os.environ | {
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from palimpsest.cli.git.plan import Skipped
 from palimpsest.cli.git.repository import Repository
 from palimpsest.cli.git.texts import Skip
 from palimpsest.client import Client, Create
-from palimpsest.errors import DocumentExists, DocumentNotFound, VersionConflict
+from palimpsest.errors import DocumentExists, DocumentNotFound, VersionConflict, VersionPruned
 from palimpsest.limits import Limits
 from palimpsest.state.delta import Delta
 from palimpsest.testing import running_server
@@ -75,7 +76,7 @@ async def test_a_version_says_who_when_and_why(palimpsest_client, odd_folder) ->
     assert document.value == {"mode": "100644", "lines": ["# Odd", "", "first", ""]}
     assert document.by == "Ana Müller <ana@example.org>"
     assert document.description == "first files\n\nwith a body: of two\nlines"
-    assert document.tags == {f"commit:{first}", "authored:2020-01-01T00:01:00+01:00"}
+    assert document.tags == {f"commit:{first}", "authored:2019-01-01T00:01:00+01:00"}
 
 
 async def test_a_file_that_comes_back_goes_on_with_its_versions(palimpsest_client, odd_folder) -> None:
@@ -174,10 +175,54 @@ async def test_large_commits_are_split_and_resumed_inside(palimpsest_client, nar
                     "odd/$import": Delta().increment("versions", 2).set("done", 2),
                 },
                 tags=tags,
+                at=datetime.fromisoformat("2019-01-01T00:01:00+01:00"),
             )
             rest = await import_all(client, odd_folder)
             assert rest.versions == 20
             assert (await check_all(client, odd_folder)).differences == []
+
+
+async def test_what_is_tagged_is_as_git_has_it_after_pruning(palimpsest_client, git_folder) -> None:
+    folder = git_folder("many")
+    many_commits(folder, 100)
+    client = palimpsest_client
+    await import_all(client, folder)
+    values = {version: (await client.get("odd/file0", version=version)).value for version in range(1, 35)}
+    times = {version.version: version.at async for version in client.history("odd/file0")}
+    for version in (3, 10, 11):
+        await client.tag("odd/file0", version=version, tags={"kept"})
+    await client.prune("odd/*", versions=2, tags={"kept"}, dry_run=False)
+    left = [version.version async for version in client.history("odd/file0", newest_first=False)]
+    assert left == [3, 10, 11, 33, 34]
+    for version, value in values.items():
+        for which in ({"version": version}, {"at": times[version]}):
+            if version in left:
+                assert (await client.get("odd/file0", **which)).value == value
+            else:
+                with pytest.raises(VersionPruned):
+                    await client.get("odd/file0", **which)
+
+
+async def test_blame_of_a_line_keyed_document_agrees_with_its_versions(palimpsest_client, odd_folder) -> None:
+    client = palimpsest_client
+    await import_all(client, odd_folder)
+    names = [name async for name in client.list("odd/**") if name != "odd/$import"]
+    for name in names:
+        await client.create("keyed/" + name, {})
+        async for version in client.history(name, newest_first=False):
+            if version.kind is not Kind.DELETE:
+                lines = (await client.get(name, version=version.version)).value["lines"]
+                async with client.edit("keyed/" + name) as draft:
+                    draft.clear()
+                    draft.update({f"{number:04}": line for number, line in enumerate(lines)})
+        values: dict[str, str] = {}
+        set_by: dict[str, int] = {}
+        async for version in client.history("keyed/" + name, newest_first=False):
+            found = (await client.get("keyed/" + name, version=version.version)).value
+            set_by = {key: set_by[key] if values.get(key) == line else version.version for key, line in found.items()}
+            values = found
+        blame = await client.blame("keyed/" + name)
+        assert {key.strip('[]"'): version.version for key, version in blame.items() if key} == set_by
 
 
 async def test_two_imports_at_once_do_not_mix(palimpsest_server, palimpsest_client, odd_folder) -> None:
@@ -245,7 +290,7 @@ def many_commits(folder: Any, count: int) -> None:
     for number in range(count):
         content = f"line {number}\n" * 20
         stream.append(
-            f"commit refs/heads/main\ncommitter Bo <bo@example.org> {1_577_836_800 + number} +0000\n"
+            f"commit refs/heads/main\ncommitter Bo <bo@example.org> {1_546_300_800 + number} +0000\n"
             f"data <<END\ncommit {number}\nEND\n"
             f"M 100644 inline file{number % 3}\ndata {len(content)}\n{content}\n"
         )

@@ -17,7 +17,7 @@ def test_commits_come_oldest_first_with_author_time_and_message(odd_folder) -> N
     commits = walked(odd_folder)
     assert commits[0].message == "first files\n\nwith a body: of two\nlines"
     assert {commit.author for commit in commits} == {"Ana Müller <ana@example.org>"}
-    assert commits[0].authored == "2020-01-01T00:01:00+01:00"
+    assert commits[0].authored == "2019-01-01T00:01:00+01:00"
     repository = Repository(odd_folder.path)
     assert [commit.sha for commit in commits] == repository.first_parents(repository.resolve("HEAD"))
 

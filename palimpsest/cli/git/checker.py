@@ -1,7 +1,7 @@
 """Reads every version of every imported document back and compares it with what git holds at its commit.
 
-Three things are compared, so that nothing can be missing, wrong or too much: the value of each version, the history of each
-document (which commit made which version, and what kind it was), and which documents exist now.
+Four things are compared, so that nothing can be missing, wrong or too much: the value of each version, the history of each
+document (which commit made which version, what kind it was, and when), what is found by time, and which documents exist now.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from palimpsest.cli.git.importer import Progress
+from palimpsest.cli.git.importer import Progress, moment_of
 from palimpsest.cli.git.names import progress_name
 from palimpsest.cli.git.plan import Part, parts_of
 from palimpsest.cli.git.repository import Commit, Repository
 from palimpsest.cli.git.texts import Texts, Value
-from palimpsest.client import Client
+from palimpsest.client import Client, Version
 from palimpsest.errors import DocumentNotFound, PalimpsestError
 from palimpsest.words import Kind
 
@@ -81,6 +81,7 @@ class Check:
         self.prefix = prefix
         self.on_commit = on_commit
         self.report = Report()
+        self._times: dict[str, int] = {}
         self._made: defaultdict[str, list[tuple[str, Kind]]] = defaultdict(list)
         """(commit, kind) of every version of every document, from the first on."""
 
@@ -98,6 +99,7 @@ class Check:
 
     async def _check_values(self, tip: str, progress: Progress) -> None:
         total = len(await anyio.to_thread.run_sync(self.repository.first_parents, tip))
+        self._times = await anyio.to_thread.run_sync(self.repository.times, tip)
         commits = self.repository.walk(tip)
         with self.repository.blobs() as blobs, closing(commits):
             texts = Texts(blobs, prefix=self.prefix, limits=progress.limits)
@@ -138,6 +140,21 @@ class Check:
         for number, (version, (sha, kind)) in enumerate(zip(found, made, strict=False), start=1):
             if (version.version, version.kind) != (number, kind) or f"commit:{sha}" not in version.tags:
                 self._differs(name, number, sha, f"made as {version.version} {version.kind} with {version.tags}")
+        for version, later, (sha, _) in zip(found, [*found[1:], None], made, strict=False):
+            if later is None or later.at > version.at:
+                await self._check_time(name, version, sha)
+
+    async def _check_time(self, name: str, version: Version, sha: str) -> None:
+        """That the last version of its moment is dated as git has it, and is what the document was at that time."""
+        if version.at != moment_of(self._times[sha]):
+            self._differs(name, version.version, sha, f"dated {version.at}, and git has {moment_of(self._times[sha])}")
+        found: int | None
+        try:
+            found = (await self.client.get(name, at=version.at)).version
+        except DocumentNotFound as error:
+            found = error.version
+        if found != version.version:
+            self._differs(name, version.version, sha, f"version {found} is found by its time")
 
     async def _check_names(self) -> None:
         expected = {name for name, made in self._made.items() if made[-1][1] is not Kind.DELETE}

@@ -9,8 +9,9 @@ keep many transactions under way: when one of them is refused, all behind it are
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -100,6 +101,7 @@ class Import:
         self._shas: list[str] = []
         self._at: dict[str, int] = {}
         """Place of each commit in the history, from 0."""
+        self._times: dict[str, int] = {}
 
     async def run(self) -> Summary:
         """Imports what is not there yet. Raises HistoryRewritten, GitFailed, or what the client raises; it can be run
@@ -108,6 +110,7 @@ class Import:
         self.summary.tip = await anyio.to_thread.run_sync(self.repository.resolve, self.ref)
         self._shas = await anyio.to_thread.run_sync(self.repository.first_parents, self.summary.tip)
         self._at = {sha: place for place, sha in enumerate(self._shas)}
+        self._times = await anyio.to_thread.run_sync(self.repository.times, self.summary.tip)
         pauses = iter(_PAUSES_SECONDS)
         while True:
             commits_before = self.summary.commits
@@ -141,7 +144,7 @@ class Import:
         commits = self.repository.walk(self.summary.tip, after=progress.commit)
         with self.repository.blobs() as blobs, closing(commits):
             texts = Texts(blobs, prefix=self.prefix, limits=progress.limits)
-            sender = _Sender(self.client, self.prefix, version, self._committed)
+            sender = _Sender(self.client, self.prefix, version, self._times, self._committed)
             await sender.send_all(self._steps(commits, texts, progress))
 
     def _steps(self, commits: Iterator[Commit], texts: Texts, progress: Progress) -> Iterator[Step]:
@@ -185,8 +188,16 @@ class Import:
 class _Sender:
     """Keeps transactions under way, in order, until the steps end or one is refused."""
 
-    def __init__(self, client: Client, prefix: str, version: int, committed: Callable[[Step], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        prefix: str,
+        version: int,
+        times: Mapping[str, int],
+        committed: Callable[[Step], None],
+    ) -> None:
         self._client = client
+        self._times = times
         self._progress = progress_name(prefix)
         self._version = version
         """Of the progress document, as the next step must find it."""
@@ -225,11 +236,25 @@ class _Sender:
         bodies: dict[str, Any] = {write.document: _client_body(write) for write in step.writes}
         bodies[self._progress] = _progress_delta(step)
         try:
-            await self._client.transaction(bodies, expect={self._progress: version}, **_said(step.commit))
+            await self._client.transaction(
+                bodies,
+                expect={self._progress: version},
+                at=moment_of(self._times[step.commit.sha]),
+                **_said(step.commit),
+            )
         except PalimpsestError as error:
             self._error = self._error or error
         else:
             self._committed(step)
+
+
+def moment_of(seconds: int) -> datetime:
+    """When a commit's versions were made; now, where git says that it will be in the future, or what no date can say."""
+    now = datetime.now(UTC)
+    try:
+        return min(datetime.fromtimestamp(max(0, seconds), UTC), now)
+    except (ValueError, OverflowError, OSError):
+        return now
 
 
 def _came_too_early(error: VersionConflict) -> bool:

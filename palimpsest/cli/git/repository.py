@@ -93,6 +93,15 @@ class Repository:
         """Every commit from the root to `tip` along first parents, oldest first."""
         return self._run("rev-list", "--first-parent", "--reverse", tip).split()
 
+    def times(self, tip: str) -> dict[str, int]:
+        """When each of these commits came to be on this line, in seconds since the epoch: the date that it was committed, and
+        never before the one before it. Dates of git may run backwards."""
+        newest, found = 0, {}
+        for line in self._run("log", "--first-parent", "--reverse", "--format=%H %ct", tip, "--").splitlines():
+            sha, date = line.split()
+            newest = found[sha] = max(newest, int(date))
+        return found
+
     def walk(self, tip: str, *, after: str | None = None) -> Generator[Commit, None, None]:
         """The commits that `first_parents` names, or those behind `after`, which must be one of them."""
         command = [
