@@ -53,8 +53,9 @@ _INCREMENTAL = 2
 """As `auto_vacuum` has it: free pages are given back when they are asked for."""
 _SCRUB_TRY_SECONDS, _SCRUB_PAUSE_SECONDS = 0.01, 0.1
 """How long a scrub keeps writers away while it waits for readers to go, and how long it lets them write before it tries again."""
+_LOG_BYTES_MAX = 64 * 1024 * 1024
 _LOG_GROWTH_MAX = 4
-"""How many times its first size a write-ahead log may keep."""
+"""How many times its first size a write-ahead log may keep; one that has none keeps _LOG_BYTES_MAX."""
 
 
 class Schema(msgspec.Struct, frozen=True):
@@ -387,9 +388,9 @@ def _configure(raw: sqlite3.Connection, settings: Settings) -> None:
         frame_bytes = _pragma(raw, "page_size") + _FRAME_HEADER_BYTES
         pages = max(1, (settings.wal_bytes - settings.batch_bytes) // frame_bytes)
         raw.execute(f"PRAGMA wal_autocheckpoint = {pages}")
-        # While a reader holds on to an old state, the log cannot start over and grows. What it grew by is kept, as room
-        # that is there already, up to a bound.
-        raw.execute(f"PRAGMA journal_size_limit = {_LOG_GROWTH_MAX * settings.wal_bytes}")
+    # While a reader holds on to an old state, the log cannot start over and grows. What it grew by is kept, as room that is
+    # there already, up to a bound.
+    raw.execute(f"PRAGMA journal_size_limit = {_LOG_GROWTH_MAX * settings.wal_bytes or _LOG_BYTES_MAX}")
 
 
 def _migrate(raw: sqlite3.Connection, version: int, schema: Schema) -> None:

@@ -23,3 +23,12 @@ def holds(path: Path, text: bytes) -> bool:
     """Whether text is anywhere in the database's file or its logs, also where nothing points to it."""
     files = [path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-journal", "-shm"))]
     return any(text in file.read_bytes() for file in files if file.exists())
+
+
+def file_bytes(path: Path) -> int:
+    return path.stat().st_size
+
+
+def names(folder: Path) -> list[str]:
+    """Of what is in a folder, sorted."""
+    return sorted(path.name for path in folder.iterdir())

@@ -27,8 +27,9 @@ async def test_it_hands_everything_on(journal: FaultyJournal) -> None:
     batches = await append(journal, versions("a", 1, 1), versions("a", 2, 2))
     assert await read_all(journal) == batches
     assert await journal.trim(2, batches_max=1) == 1
+    await journal.scrub()
     assert len(journal.epoch) == 16
-    assert journal.appends == 2
+    assert (journal.appends, journal.scrubs) == (2, 1)
 
 
 async def test_appends_that_fail_before_they_are_written(journal: FaultyJournal) -> None:
@@ -47,6 +48,21 @@ async def test_an_append_that_fails_after_it_is_written(journal: FaultyJournal) 
     with pytest.raises(DurabilityUnknown):
         await append(journal, versions("a", 1, 1))
     assert await read_all(journal) == chain([versions("a", 1, 1)])
+
+
+async def test_trims_and_scrubs_that_fail_do_nothing(journal: FaultyJournal) -> None:
+    batches = await append(journal, versions("a", 1, 1), versions("a", 2, 2))
+    error = CommitFailed("full", reason="full")
+    journal.fail_house(error, times=2)
+    with pytest.raises(CommitFailed) as caught:
+        await journal.trim(2, batches_max=1)
+    assert caught.value is error
+    with pytest.raises(CommitFailed):
+        await journal.scrub()
+    assert await read_all(journal) == batches
+    assert await journal.trim(2, batches_max=1) == 1
+    await journal.scrub()
+    assert await read_all(journal) == batches[1:]
 
 
 async def test_an_append_that_is_held_waits(journal: FaultyJournal) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from disk_kit import file_bytes, file_bytes_max, holds
 
 from palimpsest.errors import CommitFailed, DurabilityUnknown, SchemaTooNew, StorageError, StoreCorrupt
 from palimpsest.storage.sqlite import Database, Schema, Settings, read_error, to_the_end, write_error
@@ -310,3 +313,197 @@ async def test_an_error_of_work_whose_caller_is_cancelled_is_dropped() -> None:
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+# --- giving space back ---------------------------------------------------------------------------------------------------
+
+
+def _create_texts(raw: sqlite3.Connection) -> None:
+    raw.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, word TEXT NOT NULL, body BLOB NOT NULL)")
+    raw.execute("CREATE INDEX texts_by_word ON texts (word)")
+
+
+TEXTS = Schema("list of texts", MARK, (_create_texts,))
+SECRET = b"what nobody may know"
+SIZES = (1, 3, 30, 150, 1500)
+"""How often a body says it: in its page alone, and over up to eight others."""
+
+
+def texts(raw: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return raw.execute("SELECT * FROM texts ORDER BY id").fetchall()
+
+
+def pragma(name: str) -> Callable[[sqlite3.Connection], int]:
+    return lambda raw: int(raw.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def insert_texts(raw: sqlite3.Connection, order: list[int], secret: set[int], seed: int) -> None:
+    choose = random.Random(seed)
+    for id_ in order:
+        said = SECRET if id_ in secret else b"what everybody knows"
+        row = (id_, f"{choose.random()} {said.decode()}", said * choose.choice(SIZES))
+        raw.execute("INSERT INTO texts VALUES (?, ?, ?)", row)
+
+
+def forget_texts(raw: sqlite3.Connection, secret: set[int]) -> None:
+    """Half of them go, and half of them become shorter."""
+    for id_ in secret:
+        if id_ % 2:
+            raw.execute("DELETE FROM texts WHERE id = ?", (id_,))
+        else:
+            raw.execute("UPDATE texts SET word = ?, body = 'short' WHERE id = ?", (f"word {id_}", id_))
+
+
+async def filled(path: Path, settings: Settings = SETTINGS) -> Database:
+    database = Database(path, TEXTS, settings, writer=True)
+    await database.open()
+    everything = list(range(300))
+    await database.transact(lambda raw: insert_texts(raw, everything, set(), seed=0))
+    return database
+
+
+async def test_what_is_free_is_given_back_in_small_steps(tmp_path: Path) -> None:
+    path = tmp_path / "texts.db"
+    database = await filled(path)
+    assert await database.shrink(1_000_000) == 0
+    await database.transact(lambda raw: raw.execute("DELETE FROM texts WHERE id % 10"))
+    await database.write(lambda raw: raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+    kept, before = await database.read(texts), file_bytes(path)
+    assert await database.shrink(50_000) == 12 * 4096
+    assert file_bytes(path) == before - 12 * 4096
+    given = 12 * 4096
+    while some := await database.shrink(400_000):
+        assert some <= 400_000
+        given += some
+    assert given > before // 2
+    assert file_bytes(path) == before - given
+    assert await database.read(pragma("freelist_count")) == 0
+    assert await database.read(texts) == kept
+    assert await database.check() == []
+    await database.close()
+
+
+async def test_a_file_that_cannot_give_back_is_written_anew_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    path = tmp_path / "words.db"
+    make(path, VERSION_1)
+    for _ in range(2):
+        database = await opened(path)
+        assert await database.read(pragma("auto_vacuum")) == 2
+        assert await database.read(rows) == [("three",), ("seven",)]
+        await database.close()
+    assert caplog.text.count("file_rewritten") == 1
+
+
+async def test_where_there_is_no_room_to_write_it_anew_it_still_opens(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "words.db"
+    make(path, f"PRAGMA journal_mode = WAL; {VERSION_1} INSERT INTO words VALUES (zeroblob(200000));")
+    with file_bytes_max(100_000):
+        database = await opened(path)
+        assert len(await database.read(rows)) == 3
+        assert await database.shrink(1_000_000) == 0
+        await database.close()
+    assert "file_not_rewritten" in caplog.text
+    database = await opened(path)
+    assert await database.read(pragma("auto_vacuum")) == 2
+    await database.close()
+
+
+# --- leaving nothing behind ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_nothing_that_is_gone_is_left_after_a_scrub(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "texts.db"
+    database = Database(path, TEXTS, SETTINGS, writer=True)
+    await database.open()
+    choose = random.Random(seed)
+    order = choose.sample(range(200), 200)
+    secret = set(choose.sample(order, 80))
+    # By turns: as they come, so that pages are split at the end, and in any order, so that cells move between pages.
+    await database.transact(lambda raw: insert_texts(raw, order if seed % 2 else sorted(order), secret, seed))
+    await database.transact(lambda raw: forget_texts(raw, secret))
+    if seed % 3:
+        await database.shrink(200_000)  # which moves pages
+    await database.transact(lambda raw: insert_texts(raw, [300, 301, 302], set(), seed))  # which uses some again
+    kept = await database.read(texts)
+    assert holds(path, SECRET)
+    await database.scrub()
+    assert not holds(path, SECRET)
+    assert holds(path, b"what everybody knows")
+    assert await database.read(texts) == kept
+    assert await database.read(pragma("auto_vacuum")) == 2
+    assert await database.check() == []
+    await database.close()
+    assert not holds(path, SECRET)
+
+
+async def test_a_scrub_leaves_the_log_as_large_as_it_was(tmp_path: Path) -> None:
+    path, log = tmp_path / "texts.db", tmp_path / "texts.db-wal"
+    database = await filled(path, Settings(cache_bytes=1024 * 1024, wal_bytes=512 * 1024))
+    await database.scrub()
+    assert 512 * 1024 <= file_bytes(log) < 640 * 1024
+    await database.transact(lambda raw: insert_texts(raw, [300], {300}, seed=0))
+    await database.transact(lambda raw: forget_texts(raw, {300}))
+    assert holds(path, SECRET)
+    await database.scrub()
+    assert not holds(path, SECRET)
+    assert 512 * 1024 <= file_bytes(log) < 640 * 1024
+    await database.close()
+
+
+async def test_a_scrub_waits_for_those_who_read_an_old_state(tmp_path: Path) -> None:
+    path = tmp_path / "texts.db"
+    database = await filled(path)
+    await database.transact(lambda raw: insert_texts(raw, [300], {300}, seed=0))
+    reading = sqlite3.connect(path, isolation_level=None)
+    reading.execute("BEGIN")
+    assert len(texts(reading)) == 301
+    scrubbing = asyncio.ensure_future(database.scrub())
+    await database.transact(lambda raw: forget_texts(raw, {300}))
+    while "short" not in {row[2] for row in await database.read(texts)}:
+        await asyncio.sleep(0)
+    assert not scrubbing.done()
+    reading.close()
+    await scrubbing
+    await database.scrub()
+    assert not holds(path, SECRET)
+    await database.close()
+
+
+async def test_a_scrub_gives_up_on_a_reader_that_stays(tmp_path: Path) -> None:
+    path = tmp_path / "texts.db"
+    database = await filled(path, Settings(cache_bytes=1024 * 1024, scrub_seconds=0.0))
+    reading = sqlite3.connect(path, isolation_level=None)
+    reading.execute("BEGIN")
+    kept = texts(reading)
+    with pytest.raises(CommitFailed, match="somebody has been reading an old state"):
+        await database.scrub()
+    await database.transact(lambda raw: raw.execute("DELETE FROM texts WHERE id = 7"))
+    assert texts(reading) == kept
+    reading.close()
+    await database.scrub()
+    assert len(await database.read(texts)) == 299
+    await database.close()
+
+
+async def test_a_full_disk_makes_keeping_house_fail_and_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "texts.db"
+    database = await filled(path)
+    await database.transact(lambda raw: raw.execute("DELETE FROM texts WHERE id % 2"))
+    await database.write(lambda raw: raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+    kept = await database.read(texts)
+    with file_bytes_max(20_000):
+        for keep_house in (database.scrub(), database.shrink(1_000_000)):
+            with pytest.raises(CommitFailed, match="nothing was written"):
+                await keep_house
+    assert await database.read(texts) == kept
+    assert await database.check() == []
+    await database.scrub()
+    assert await database.read(texts) == kept
+    assert await database.check() == []
+    await database.close()

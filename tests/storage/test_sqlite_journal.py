@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -12,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from disk_kit import file_bytes, file_bytes_max, holds
 from storage_contract import ALL, JournalContract
-from storage_kit import START, append, chain, delta, event, read_all, versions
+from storage_kit import SALT, START, append, chain, delta, event, read_all, versions
 
 from palimpsest.errors import CommitFailed, SchemaTooNew, StorageError, StoreCorrupt, StoreLocked
 from palimpsest.storage.checking import check_journal
 from palimpsest.storage.contracts import Journal, JournalEnd
-from palimpsest.storage.events import GENESIS
+from palimpsest.storage.events import GENESIS, Event, decode_body
 from palimpsest.storage.sqlite_journal import SqliteJournal
 
 pytestmark = pytest.mark.anyio
@@ -41,10 +41,6 @@ async def journal(path: Path) -> AsyncIterator[SqliteJournal]:
     yield journal
     assert await check_journal(journal) == []
     await journal.close()
-
-
-def file_bytes(path: Path) -> int:
-    return path.stat().st_size
 
 
 def exists(path: Path) -> bool:
@@ -116,6 +112,94 @@ async def test_pages_that_were_trimmed_are_used_again(path: Path, journal: Sqlit
 
     sizes = [await file_bytes_after(first) for first in (1, 21, 41, 61)]
     assert sizes[3] <= sizes[0] * 1.1
+
+
+async def test_a_body_has_the_salt_that_it_was_given(path: Path, journal: SqliteJournal) -> None:
+    """On which the chain of each stream rests, and which an erasure takes away."""
+    await append(journal, versions("a", 1, 2), versions("a", 3, 3))
+    await journal.close()
+    await journal.open()
+    bodies = [decode_body(batch.body) for batch in await read_all(journal)]
+    assert bodies == [(SALT, versions("a", 1, 2)), (SALT, versions("a", 3, 3))]
+
+
+# --- leaving nothing behind ------------------------------------------------------------------------------------------------
+
+SECRET = "what nobody may know"
+
+
+def said(version: int, times: int, text: str = SECRET) -> list[Event]:
+    """In its page alone, or over others, too; and as the name of the document."""
+    return [event(f"{text}/{version}", version, delta=delta(text * times))]
+
+
+@pytest.mark.parametrize("kept", [0, 1, 15])
+async def test_nothing_of_what_was_trimmed_is_left_after_a_scrub(path: Path, kept: int) -> None:
+    journal = SqliteJournal(path, wal_bytes=256 * 1024)
+    await journal.open()
+    secret = [said(version, times) for version, times in enumerate([1, 10, 400, 50, 3, 2000, 1] * 4, 1)]
+    known = [said(version, times, "what all know") for version, times in enumerate([1, 300, 20] * 5, 29)][:kept]
+    *_, last = batches = await append(journal, *secret, *known)
+    while await journal.trim(29, batches_max=8):
+        pass
+    assert holds(path, SECRET.encode())
+    await journal.scrub()
+    assert not holds(path, SECRET.encode())
+    assert await journal.end() == JournalEnd(29, 29 + kept, last.digest)
+    assert await read_all(journal) == batches[28:]
+    assert file_bytes(Path(f"{path}-wal")) >= 256 * 1024
+    await append(journal, said(29 + kept, 1, "what all know"))
+    assert await check_journal(journal) == []
+    await journal.close()
+    assert not holds(path, SECRET.encode())
+
+
+async def test_appends_and_reads_go_on_beside_a_scrub(path: Path, journal: SqliteJournal) -> None:
+    before = await append(journal, *[said(version, 300) for version in range(1, 30)])
+    await journal.trim(20, batches_max=100)
+    scrubbing = asyncio.ensure_future(journal.scrub())
+    during = await append(journal, *[versions("a", version, version) for version in range(30, 60)])
+    assert await read_all(journal) == [*before[19:], *during]
+    await scrubbing
+    after = await append(journal, versions("a", 60, 60))
+    assert await read_all(journal) == [*before[19:], *during, *after]
+
+
+async def test_a_scrub_whose_caller_is_cancelled_leaves_the_journal_as_it_is(
+    path: Path, journal: SqliteJournal
+) -> None:
+    batches = await append(journal, *[said(version, 300) for version in range(1, 30)])
+    await journal.trim(20, batches_max=100)
+    for turns in range(8):
+        scrubbing = asyncio.ensure_future(journal.scrub())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        scrubbing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await scrubbing
+    assert await read_all(journal) == batches[19:]
+    await journal.scrub()
+    assert await read_all(journal) == batches[19:]
+
+
+async def test_a_full_disk_makes_a_scrub_fail_and_changes_nothing(path: Path, journal: SqliteJournal) -> None:
+    batches = await append(journal, *[said(version, 300) for version in range(1, 30)])
+    await journal.trim(20, batches_max=100)
+    with file_bytes_max(30_000), pytest.raises(CommitFailed, match="nothing was written"):
+        await journal.scrub()
+    assert await read_all(journal) == batches[19:]
+    assert await check_journal(journal) == []
+    more = await append(journal, versions("a", 30, 30))
+    await journal.scrub()
+    assert await read_all(journal) == [*batches[19:], *more]
+
+
+async def test_one_that_only_reads_cannot_scrub(path: Path, journal: SqliteJournal) -> None:
+    reader = SqliteJournal(path, writer=False)
+    await reader.open()
+    with pytest.raises(StorageError, match="reading only"):
+        await reader.scrub()
+    await reader.close()
 
 
 # --- what is wrong with it ------------------------------------------------------------------------------------------------
@@ -326,17 +410,6 @@ async def test_opening_that_is_cancelled_leaves_nothing_open(path: Path, turns: 
 
 
 # --- disks that give up ---------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def file_bytes_max(limit: int) -> Iterator[None]:
-    """No file of this process grows beyond limit bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_write_that_fails_changes_nothing(path: Path, journal: SqliteJournal) -> None:
