@@ -46,7 +46,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 
 STORAGE_FOR_ACTORS = frozenset({"palimpsest.storage.contracts", "palimpsest.storage.events"})
 IMPLEMENTATIONS = frozenset(
-    f"palimpsest.storage.{name}" for name in ("memory", "sqlite", "sqlite_journal", "sqlite_archive", "faults", "backup")
+    f"palimpsest.storage.{name}"
+    for name in ("memory", "sqlite", "sqlite_journal", "sqlite_archive", "faults", "backup")
 )
 FOREIGN_TO_PURE = frozenset({"asyncio", "anyio", "socket", "ssl", "threading", "subprocess", "sqlite3", "aiosqlite"})
 

@@ -94,7 +94,9 @@ def test_words_of_the_server() -> None:
     shared = "host port limits clock"
     assert set(parameters(pal.Server)) >= {"path", "archiver", *shared.split()}
     assert set(parameters(pal.Server.memory)) >= set(shared.split())
-    assert all(hasattr(pal.Server, name) for name in ["url", "connect", "connect_sync", "stop", "wait", "statistics", "verify"])
+    assert all(
+        hasattr(pal.Server, name) for name in ["url", "connect", "connect_sync", "stop", "wait", "statistics", "verify"]
+    )
 
 
 @pytest.mark.parametrize("connect", [pal.connect, pal.connect_sync])
