@@ -81,13 +81,14 @@ class Adopt(Command, frozen=True):
 
 class Note(Command, frozen=True):
     """To the document's record: a version of a branch is given tags, or loses some; of a `Label`. made_with: the tags that it
-    had from the start."""
+    had from the start. seen: up to where the branch was pruned when the version was found to be there."""
 
     of: str = ""
     version: int = 0
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     made_with: tuple[str, ...] = ()
+    seen: int = 0
 
 
 class Cut(Command, frozen=True):
@@ -180,7 +181,7 @@ def _note(stream: Stream, command: Note, origin: str, now: int, more: int = 0) -
     _check(stream, command)
     value = stream.value() if stream.exists else freeze({})
     until, patterns = pruned(value, command.of)
-    if command.version <= until:
+    if command.version <= until != command.seen:  # it was decided to prune it meanwhile
         tags = effective_tags(command.made_with, labels_of(value, command.of, command.version))
         if not tag_matches(patterns, tags):
             raise VersionPruned(

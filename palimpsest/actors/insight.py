@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from msgspec import Raw
 
 from palimpsest.actors.commands import Become, Note, TakeBack
@@ -26,6 +28,7 @@ from palimpsest.protocol.messages import (
 from palimpsest.state.blame import Blame
 from palimpsest.state.diff import diff
 from palimpsest.state.ops import decode_delta, encode_delta
+from palimpsest.state.record import pruned
 from palimpsest.state.tree import NOTHING, Misfit, find
 from palimpsest.storage.contracts import Row
 from palimpsest.words import RECORD, Meta
@@ -38,9 +41,11 @@ _PATH_BYTES = 16
 class Insight:
     """Answers from durable versions. actor: of the document and the branch that is asked about."""
 
-    def __init__(self, reader: Reader, limits: Limits) -> None:
+    def __init__(self, reader: Reader, limits: Limits, settled: Callable[[], Awaitable[None]]) -> None:
+        """settled: returns once all that is durable when it is called is archived."""
         self._reader = reader
         self._limits = limits
+        self._settled = settled
 
     async def diff(self, a: DocumentActor, b: DocumentActor, message: Diff) -> Differences:
         """a, b: the actors of the two branches."""
@@ -129,14 +134,18 @@ class Insight:
         """The write to the document's record that a label comes to."""
         refusal: PalimpsestError | None = None
         made_with: tuple[str, ...] = ()
+        seen, _ = pruned(actor.record, actor.branch)
         try:
             await self._reader.find(actor, Place(message.branch, message.version))
+            if message.version <= seen:
+                await self._settled()  # what was decided by then is done, so that what is there stays
             row = await self._reader.row(actor, message.version)
             made_with = (row.event.meta or Meta()).tags
         except PalimpsestError as error:
             refusal = error
         common = (message.id, message.document, RECORD, message.repeat, message.meta, message.key)
-        return Note(*common, None, refusal, message.branch, message.version, message.add, message.remove, made_with)
+        what = (message.branch, message.version, message.add, message.remove)
+        return Note(*common, None, refusal, *what, made_with, seen)
 
     async def _before(self, actor: DocumentActor, version: int) -> object:
         """The value that the version met; NOTHING where the document did not exist. Raises VersionPruned."""

@@ -121,7 +121,7 @@ class Partition:
             journal, end, limits, self._on_durable, self._on_failed, self.registry.on_room
         )
         self.reader = Reader(archive, self.tail, limits, journal.epoch)
-        self.insight = Insight(self.reader, limits)
+        self.insight = Insight(self.reader, limits, self.settled)
         self.keeper = Keeper(archive, self.registry, limits, now or SystemClock().now, self.settled)
         self.trimmer = Trimmer(journal, self.tail, self.committer, trim_keep_bytes)
         self.errands = Errands(self.registry, self.keeper, self.trimmer, limits, self.settled)

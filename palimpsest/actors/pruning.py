@@ -127,9 +127,23 @@ class _Pruning:
             )
         if any(first <= head.snapshot <= last for first, last in ranges):
             # Special case: what follows is a document that was deleted, or made anew, and needs none.
+            left = await self._newest_left(head, snapshots, ranges)
+            version, size = (0, 0) if left is None else (left.version, len(left.value))
             since = await self._since(max(last for _, last in ranges) + 1, head.version)
-            return msgspec.structs.replace(head, snapshot=0, snapshot_bytes=0, since_bytes=since)
+            return msgspec.structs.replace(head, snapshot=version, snapshot_bytes=size, since_bytes=since)
         return head
+
+    async def _newest_left(self, head: Head, made: Sequence[Snapshot], ranges: Iterable[Range]) -> Snapshot | None:
+        """The newest snapshot at a version that stays, made now or before: perhaps a long way back, at one that a tag keeps."""
+        gone = [*ranges, *((gap.first, gap.last) for gap in await self._archive.gaps(*self._name))]
+        for first, last in reversed(list(_between(gone, head.version))):
+            found = [snapshot for snapshot in made if first <= snapshot.version <= last]
+            stretch = await self._archive.load_version(*self._name, last)
+            if stretch is not None and stretch.snapshot is not None and stretch.snapshot.version >= first:
+                found.append(stretch.snapshot)
+            if found:
+                return max(found, key=lambda snapshot: snapshot.version)
+        return None
 
     async def _since(self, first: int, last: int) -> int:
         """Bytes of the deltas of these versions, which are few: no snapshot lies among them."""
@@ -143,13 +157,17 @@ class _Pruning:
 
 def _going(until: int, kept: set[int], known: Sequence[Gap]) -> Iterator[Range]:
     """What of 1..until is there and not kept, as ranges."""
-    stops = sorted([(gap.first, gap.last) for gap in known] + [(version, version) for version in kept])
+    return _between([*((gap.first, gap.last) for gap in known), *((version, version) for version in kept)], until)
+
+
+def _between(stops: Iterable[Range], last: int) -> Iterator[Range]:
+    """What of 1..last lies in none of stops, as ranges."""
     first = 1
-    for start, end in stops:
-        if start > until:
+    for start, end in sorted(stops):
+        if start > last:
             break
         if first < start:
             yield first, start - 1
         first = max(first, end + 1)
-    if first <= until:
-        yield first, until
+    if first <= last:
+        yield first, last
