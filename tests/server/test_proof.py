@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ VERSIONS = 40
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Path]:
+async def store(tmp_path: Path) -> Path:
     """A closed store of one document; its archive has all of it, and its write-ahead logs are gone."""
     path = tmp_path / "store" / "state.db"
     path.parent.mkdir()
@@ -30,7 +29,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Path]:
         for number in range(1, VERSIONS):
             await client.update("doc", {"n": number, f"key{number}": f"value number {number}"}, by="bo")
         await server.partition.settled()
-    yield path
+    return path
 
 
 def flipped(path: Path, offset: int, bit: int) -> None:
