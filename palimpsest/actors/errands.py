@@ -15,7 +15,7 @@ from palimpsest.actors.document import DocumentActor
 from palimpsest.actors.keeping import Keeper
 from palimpsest.actors.registry import Registry
 from palimpsest.actors.trimming import Trimmer
-from palimpsest.errors import InvalidRequest, Overloaded, PalimpsestError
+from palimpsest.errors import InvalidName, InvalidRequest, Overloaded, PalimpsestError
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
 from palimpsest.protocol.messages import (
@@ -123,6 +123,9 @@ class Errands:
 
     async def _erase(self, actor: DocumentActor, message: Erase, asker: Asker, now: int) -> Committed:
         """Answers when nothing of it is left. The event first: from then on it cannot be read, and a crash forgets nothing."""
+        if message.branch == RECORD:
+            reason = f"the branch {RECORD!r} is written by the server alone"
+            raise InvalidName(f"{message.document!r}: {reason}", name=RECORD, reason=reason)
         answer = await self._decide_erasure(actor, message, asker, now)
         await self._settled()
         await self._trimmer.forget()

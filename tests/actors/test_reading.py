@@ -183,6 +183,10 @@ async def test_the_record_is_written_by_the_server_alone(open_house: OpenHouse) 
             await peer.set("doc", ["x"], 1, branch=RECORD)
         with pytest.raises(InvalidName):
             await peer.create("doc", {}, branch=RECORD)
+        await peer.ask(m.Label, "doc", 1, ("x",))
+        for kind, arguments in ((m.Erase, (("main",),)), (m.Revert, (m.Place(RECORD, 1),)), (m.Undo, (1,))):
+            with pytest.raises(InvalidName):
+                await peer.ask(kind, "doc", *arguments, branch=RECORD)
         with pytest.raises(InvalidName):
             await peer.ask(m.Transact, (m.Part(int(Kind.DELETE), "doc", msgspec.Raw(b"\xc0"), RECORD),))
 
