@@ -20,7 +20,7 @@ from palimpsest.errors import DocumentNotFound, UndoConflict, VersionNotFound, V
 pytestmark = pytest.mark.anyio
 
 NAMES = ("a", "b/c")
-STEPS = 90
+STEPS = 60
 
 
 class Version:
