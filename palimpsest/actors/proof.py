@@ -1,27 +1,26 @@
 """Proof that what was acknowledged is what is there: every chain walked from its beginning, and everything else held against it.
 
 It asks through the contracts alone. The first event of a stream that is broken is named, and the walk goes on with the next stream: what
-comes after a broken link cannot be told from it.
+comes after a broken link cannot be told from it. Stores that are served meanwhile are written to, archived, pruned and trimmed under
+the walk: each stream is followed to where it ended when its turn came, and what came after that is left to the journal, or to the next
+time.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
-from palimpsest.actors.chain import committed
-from palimpsest.actors.stream import Stream, sets_all
-from palimpsest.errors import PalimpsestError, StorageError
-from palimpsest.limits import Limits
-from palimpsest.state.ops import decode_delta
-from palimpsest.storage.contracts import Archive, Gap, Head, Journal, Row, Snapshot, Stretch
+from palimpsest.actors.chain import digest_at
+from palimpsest.actors.following import Broken, Following, Snapshots
+from palimpsest.errors import Compacted, PalimpsestError, StorageError
+from palimpsest.storage.contracts import Archive, Head, Journal, Row
 from palimpsest.storage.events import (
     GENESIS,
     Batch,
     Event,
     chain_digest,
-    check_bytes,
     commitment,
     decode_body,
     decode_events,
@@ -31,12 +30,18 @@ from palimpsest.storage.events import (
 from palimpsest.words import Kind
 
 _STREAMS, _ROWS = 64, 512
+_LOOKS_MAX = 5
 _ERASE = int(Kind.ERASE)
 _READ_BYTES = 4 * 1024 * 1024
+
+_ANOTHER_DIGEST = "its digest is another one than the one that was kept elsewhere"
+_NO_ERASURE = "something of it was taken away, and no erasure after it says so"
 
 Progress = Callable[[int, int], None]
 """Told (events done, events in all)."""
 
+Name = tuple[str, str]
+"""Of a stream: (document, branch)."""
 
 Kept = tuple[str, str, int, bytes]
 """A digest that was kept elsewhere: (document, branch, version, what the stream's was as of it)."""
@@ -83,7 +88,7 @@ async def verify(
     await walk.streams()
     batches = _Batches(archive, journal, walk)
     await batches.run()
-    walk.look_for_the_rest()
+    await walk.finish(batches.read_on)
     return Verdict(walk.count, walk.events, batches.count, walk.faults, walk.checked, walk.remarks)
 
 
@@ -91,90 +96,139 @@ def _untold(done: int, total: int) -> None:
     """Nobody wants to know."""
 
 
-class _Broken(Exception):
-    def __init__(self, version: int, position: int | None, what: str) -> None:
-        super().__init__(what)
-        self.version = version
-        self.position = position
-        self.what = what
-
-
 class _Walk:
-    """Over all streams of an archive."""
+    """Over all streams of an archive, which may be written to meanwhile."""
 
     def __init__(self, archive: Archive, against: Iterable[Kept], values: bool, progress: Progress) -> None:
         self.faults: list[Fault] = []
         self.remarks: list[str] = []
         self.count = self.events = self.checked = 0
-        self._tails: dict[tuple[str, str], tuple[int, bytes]] = {}
-        """Of streams that the journal goes on with: version and digest."""
         self._archive = archive
         self._values = values
         self._progress = progress
-        self._kept: dict[tuple[str, str], dict[int, bytes]] = {}
+        self._kept: dict[Name, dict[int, bytes]] = {}
         for document, branch, version, digest in against:
             self._kept.setdefault((document, branch), {})[version] = digest
+        self._tails: dict[Name, tuple[int, bytes]] = {}
+        """Of streams that the journal goes on with: version and digest."""
+        self._archived = 1
+        """How far the archive is known to have come."""
+        self._unaccounted: dict[Name, tuple[int, int]] = {}
+        """Of streams, an event that something was taken away from, with no erasure after it in the archive; the journal may have one.
+        Its version and position."""
 
     async def streams(self) -> None:
         total = (await self._archive.end()).next - 1
-        after: tuple[str, str] | None = None
+        after: Name | None = None
         while heads := await self._archive.walk(after, limit=_STREAMS):
             for head in heads:
                 self.count += 1
-                try:
-                    await self._stream(head)
-                except _Broken as broken:
-                    self._fault(head, broken.version, broken.position, broken.what)
-                except StorageError as error:
-                    self._fault(head, None, None, error.message)
+                await self._stream(head)
                 self._progress(min(self.events, total), total)
             after = (heads[-1].document, heads[-1].branch)
         self._progress(total, total)
 
     async def go_on(self, event: Event, salt: bytes, position: int) -> None:
-        """By an event that only the journal has: the chain of its stream goes on from the archive."""
+        """By an event that the archive did not have when the journal was begun: the chain of its stream goes on from there."""
         name = (event.document, event.branch)
+        if event.kind == _ERASE:
+            self._unaccounted.pop(name, None)  # what it takes away may be gone before it is archived itself
         if name not in self._tails:
             (head,) = await self._archive.heads([name])
             self._tails[name] = (0, GENESIS) if head is None else (head.version, head.digest)
             self.count += head is None
         version, digest = self._tails[name]
-        self.events += 1
         if event.version <= version:
-            what = f"it follows version {version}"
-            self.faults.append(Fault(*name, event.version, position, what))
+            if not await self._is_archived(position):  # by now
+                self.faults.append(Fault(*name, event.version, position, f"it follows version {version}"))
             return
+        self.events += 1
         digest = link(digest, commitment(event_salt(salt, position), event))
         self._tails[name] = (event.version, digest)
         kept = self._kept.get(name, {}).pop(event.version, None)
         if kept is not None and kept != digest:
-            what = "its digest is another one than the one that was kept elsewhere"
-            self.faults.append(Fault(*name, event.version, position, what))
+            self.faults.append(Fault(*name, event.version, position, _ANOTHER_DIGEST))
         self.checked += kept == digest
 
-    def look_for_the_rest(self) -> None:
-        """Digests of versions that are not there at all."""
-        for (document, branch), versions in self._kept.items():
-            for version in versions:
-                self.faults.append(
-                    Fault(document, branch, version, None, "a digest was kept of it, and it is not there")
-                )
+    async def finish(self, read_on: Callable[[], Awaitable[None]]) -> None:
+        """What could not be told before the journal was read. read_on: reads what it has by now."""
+        for _ in range(_LOOKS_MAX):
+            for name in sorted(self._unaccounted):
+                await self._look_for_erasure(name)
+            if not self._unaccounted:
+                break
+            await read_on()  # an erasure is in the journal before it does anything, and until it is archived
+        self.faults += [Fault(*name, *place, _NO_ERASURE) for name, place in sorted(self._unaccounted.items())]
+        broken = {(fault.document, fault.branch) for fault in self.faults}
+        for name, versions in self._kept.items():
+            for version, digest in versions.items():
+                if name in broken:
+                    self.remarks.append(f"{_place(name, version)}: its digest cannot be checked, for what is broken")
+                else:
+                    await self._check_kept(name, version, digest)
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    async def _is_archived(self, position: int) -> bool:
+        if position >= self._archived:
+            self._archived = (await self._archive.end()).next
+        return position < self._archived
 
     async def _stream(self, head: Head) -> None:
         name = (head.document, head.branch)
-        kept = self._kept.get(name, {})
-        following = _Following(head, await self._archive.gaps(*name), kept, self._values)
-        snapshots = _Snapshots(self._archive, head)
-        async for row in self._rows(head):
-            self.events += 1
-            await following.follow(row, snapshots)
-        following.finish()
-        await snapshots.finish(head)
+        following, fault = await self._look(head)
+        if fault is not None:
+            self.faults.append(fault)
+        if following is None:
+            return
+        self.events += following.events
         self.checked += following.checked
         self.remarks += following.remarks
+        if name in self._kept:
+            self._kept[name] = following.kept
+        if fault is None and following.unaccounted is not None:
+            self._unaccounted[name] = following.unaccounted
+
+    async def _look_for_erasure(self, name: Name) -> None:
+        """It may have been archived meanwhile."""
+        (head,) = await self._archive.heads([name])
+        following, fault = (None, None) if head is None else await self._look(head)
+        if fault is not None:
+            self.faults.append(fault)
+        if fault is not None or following is None or following.unaccounted is None:
+            del self._unaccounted[name]
+
+    async def _look(self, head: Head) -> tuple[Following | None, Fault | None]:
+        """A fault is one that is found twice: what is pruned or erased while it is walked may look like one, and once."""
+        before: Fault | None = None
+        for _ in range(_LOOKS_MAX):
+            following, fault = await self._look_once(head)
+            if fault is None or fault == before:
+                break
+            before = fault
+            (now,) = await self._archive.heads([(head.document, head.branch)])
+            head = now or head
+        return following, fault
+
+    async def _look_once(self, head: Head) -> tuple[Following | None, Fault | None]:
+        """Follows a stream to where head says that it ends."""
+        name = (head.document, head.branch)
+        following: Following | None = None
+        try:
+            following = Following(head, await self._archive.gaps(*name), self._kept.get(name, {}), self._values)
+            snapshots = Snapshots(self._archive, head)
+            async for row in self._rows(head):
+                await following.follow(row, snapshots)
+            following.finish()
+            await snapshots.finish(head)
+        except Broken as broken:
+            return following, Fault(*name, broken.version, broken.position, broken.what)
+        except StorageError as error:
+            return following, Fault(*name, None, None, error.message)
+        return following, None
 
     async def _rows(self, head: Head) -> AsyncIterator[Row]:
-        """In order of version. Raises _Broken, naming the first that cannot be read."""
+        """In order of version. Raises Broken, naming the first that cannot be read."""
         first = 1
         while first <= head.version:
             try:
@@ -194,7 +248,7 @@ class _Walk:
             try:
                 rows = await self._history(head, version, version, 1)
             except PalimpsestError as error:
-                raise _Broken(version, None, f"it cannot be read: {error.message}") from error
+                raise Broken(version, None, f"it cannot be read: {error.message}") from error
             for row in rows:
                 yield row
 
@@ -203,146 +257,26 @@ class _Walk:
             head.document, head.branch, first=first, last=last, newest_first=False, limit=limit
         )
 
-    def _fault(self, head: Head, version: int | None, position: int | None, what: str) -> None:
-        self.faults.append(Fault(head.document, head.branch, version, position, what))
-
-
-class _Following:
-    """One stream, row by row."""
-
-    def __init__(self, head: Head, gaps: Sequence[Gap], kept: dict[int, bytes], values: bool) -> None:
-        self.checked = 0
-        self.remarks: list[str] = []
-        self._head = head
-        self._gaps = list(gaps)
-        self._kept = kept
-        self._values = values
-        self._digest = GENESIS
-        self._next = 1
-        self._at = 0
-        self._position = 0
-        self._last: Row | None = None
-        self._redacted: tuple[int, int] | None = None
-        """The first event that something was taken away from, with no erasure met since: its version and position."""
-        self._stream = Stream(head.document, head.branch, Limits())
-
-    async def follow(self, row: Row, snapshots: _Snapshots) -> None:
-        event = row.event
-        self._pass_gaps()
-        if event.version != self._next:
-            raise _Broken(self._next, None, "it is missing, and nothing says that it was pruned or erased")
-        if (event.document, event.branch) != (self._head.document, self._head.branch):
-            raise _Broken(event.version, row.position, "it says that it belongs to another document")
-        if event.at < self._at or row.position <= self._position:
-            raise _Broken(event.version, row.position, "it is dated, or placed, before the version before it")
-        self._digest = link(self._digest, committed(row))
-        if row.check != check_bytes(self._digest, None if row.committed is None else event):
-            raise _Broken(event.version, row.position, "it is not what its digest says")
-        self._compare(event.version, row.position)
-        self._note_erasure(row)
-        snapshot = await snapshots.at(event.version)
-        if self._values:
-            self._build(row, snapshot)
-        if snapshot is not None:
-            self._hold(row, snapshot)
-        self._next, self._at, self._position, self._last = event.version + 1, event.at, row.position, row
-
-    def finish(self) -> None:
-        head, last = self._head, self._last
-        self._pass_gaps()
-        if self._next <= head.version:
-            raise _Broken(self._next, None, "it is missing, and nothing says that it was pruned or erased")
-        if self._redacted is not None:
-            raise _Broken(*self._redacted, "something of it was taken away, and no erasure after it says so")
-        if head.digest != self._digest:
-            raise _Broken(head.version, head.position, "the stream ends with another digest than its head says")
-        if last is not None and last.event.version == head.version:
-            said = (head.position, head.kind, head.at)
-            if said != (last.position, last.event.kind, last.event.at):
-                raise _Broken(head.version, head.position, "the head of its stream says something else about it")
-
-    def _note_erasure(self, row: Row) -> None:
-        """What was taken away from an event, an erasure after it has to account for."""
-        if row.event.kind == _ERASE:
-            self._redacted = None
-        elif row.committed is not None and self._redacted is None:
-            self._redacted = (row.event.version, row.position)
-
-    def _pass_gaps(self) -> None:
-        while self._gaps and self._gaps[0].first == self._next:
-            gap = self._gaps.pop(0)
-            if self._redacted is not None and gap.position:
-                self.remarks.append(
-                    f"version {self._redacted[0]} of {gap.document} ({gap.branch}) was erased from, and what may have said so is pruned"
-                )
-                self._redacted = None
-            self._digest, self._next = gap.digest, gap.last + 1
-            self._compare(gap.last, gap.position)
-            for version in [version for version in self._kept if version <= gap.last]:
-                del self._kept[version]
-                self.remarks.append(
-                    f"version {version} of {gap.document} ({gap.branch}) is not kept any more: its digest cannot be checked"
-                )
-
-    def _compare(self, version: int, position: int) -> None:
-        """With the digest that was kept elsewhere."""
-        kept = self._kept.pop(version, None)
-        if kept is None:
-            return
-        if kept != self._digest:
-            raise _Broken(version, position, "its digest is another one than the one that was kept elsewhere")
-        self.checked += 1
-
-    def _build(self, row: Row, snapshot: Snapshot | None) -> None:
-        event, stream = row.event, self._stream
+    async def _check_kept(self, name: Name, version: int, kept: bytes) -> None:
+        """Of a version that was not met on the way: archived after its stream was walked, or not there at all."""
         try:
-            if event.version == stream.version + 1 or sets_all(event.kind, decode_delta(event.delta)):
-                stream.version = event.version - 1
-                stream.replay(row)
-            elif snapshot is None:
-                raise _Broken(event.version, row.position, "it follows a gap, and no snapshot says what it was")
-            else:
-                self._stream = Stream(event.document, event.branch, stream.limits)
-                self._stream.load(Stretch(self._head, snapshot, [row]))
-        except (PalimpsestError, AssertionError) as error:
-            raise _Broken(event.version, row.position, f"its value cannot be built: {error}") from error
-
-    def _hold(self, row: Row, snapshot: Snapshot) -> None:
-        if snapshot.digest != self._digest:
-            raise _Broken(row.event.version, row.position, "its snapshot has another digest")
-        if not snapshot.value:
-            raise _Broken(row.event.version, row.position, "its snapshot is damaged")
-        if self._values and (not self._stream.exists or self._stream.encoded_value() != snapshot.value):
-            raise _Broken(
-                row.event.version, row.position, "its snapshot is another value than the one that its deltas make"
-            )
+            digest = await digest_at(self._archive, *name, version)
+            gaps = [] if digest is not None else await self._archive.gaps(*name)
+        except StorageError as error:
+            self.faults.append(Fault(*name, version, None, error.message))
+            return
+        if digest == kept:
+            self.checked += 1
+        elif digest is not None:
+            self.faults.append(Fault(*name, version, None, _ANOTHER_DIGEST))
+        elif any(gap.first <= version <= gap.last for gap in gaps):
+            self.remarks.append(f"{_place(name, version)} is not kept any more: its digest cannot be checked")
+        else:
+            self.faults.append(Fault(*name, version, None, "a digest was kept of it, and it is not there"))
 
 
-class _Snapshots:
-    """Of one stream, asked for in order of version."""
-
-    def __init__(self, archive: Archive, head: Head) -> None:
-        self._archive = archive
-        self._name = (head.document, head.branch)
-        self._next: Snapshot | None = None
-        self._first = 1
-        self._over = False
-
-    async def at(self, version: int) -> Snapshot | None:
-        while not self._over and (self._next is None or self._next.version < version):
-            await self._advance()
-        return self._next if self._next is not None and self._next.version == version else None
-
-    async def finish(self, head: Head) -> None:
-        """Raises _Broken for a snapshot beyond the newest version."""
-        if await self.at(head.version + 1) is not None:
-            raise _Broken(head.version, head.position, "a snapshot is newer than the newest version")
-
-    async def _advance(self) -> None:
-        found = await self._archive.snapshots(*self._name, first=self._first, limit=1)
-        self._next = found[0] if found else None
-        self._over = not found
-        self._first = found[0].version + 1 if found else self._first
+def _place(name: Name, version: int) -> str:
+    return f"version {version} of {name[0]} ({name[1]})"
 
 
 class _Batches:
@@ -354,31 +288,65 @@ class _Batches:
         self._journal = journal
         self._walk = walk
         self._faults = walk.faults
+        self._position = 1
+        """Of the batch that comes next."""
+        self._digest: bytes | None = None
+        """Of the batch before it; None where that is not known."""
+        self._archived = 1
+        """How far the archive had come when the journal was begun."""
+        self._is_over = False
+        """Nothing more can be told of the journal."""
 
     async def run(self) -> None:
-        end, archived = await self._journal.end(), await self._archive.end()
-        if not end.oldest <= archived.next:
-            what = f"the archive ends at position {archived.next}, and the journal begins at {end.oldest}"
-            self._faults.append(Fault(None, None, None, end.oldest, what))
-        position, digest = end.oldest, GENESIS if end.oldest == 1 else None
-        async for batch in self._read(end.oldest):
-            expected = None if digest is None else chain_digest(digest, batch.position, batch.count, batch.body)
-            if batch.position != position or (expected is not None and expected != batch.digest):
-                await self._fault(position, "the batch there does not follow the one before it")
-                return
-            await self._compare(batch, archived.next)
-            await self._go_on(batch, archived.next)
-            position, digest = batch.position + batch.count, batch.digest
-            self.count += 1
+        end, archived, now = await self._journal.end(), await self._archive.end(), await self._journal.end()
+        if not end.oldest <= archived.next <= now.next:
+            what = f"the archive ends at position {archived.next}, and the journal has positions {end.oldest} to {now.next - 1}"
+            self._faults.append(Fault(None, None, None, min(end.oldest, now.next), what))
+        self._position, self._digest = end.oldest, GENESIS if end.oldest == 1 else None
+        self._archived = archived.next
+        await self._read_to(now.next)
 
-    async def _read(self, position: int) -> AsyncIterator[Batch]:
+    async def read_on(self) -> None:
+        """What the journal has by now."""
+        await self._read_to((await self._journal.end()).next)
+
+    async def _read_to(self, end: int) -> None:
+        """What comes after that is left to the next time."""
+        if self._position >= end or self._is_over:
+            return
+        async for batch in self._read():
+            if not self._follows(batch):
+                self._is_over = True
+                await self._fault(self._position, "the batch there does not follow the one before it")
+                return
+            await self._compare(batch)
+            await self._go_on(batch)
+            self.count += 1
+            if self._position >= end:
+                return
+
+    def _follows(self, batch: Batch) -> bool:
+        """Whether it does; then it is the one that the next one has to follow."""
+        before, position = self._digest, self._position
+        if batch.position != position:
+            return False
+        if before is not None and chain_digest(before, position, batch.count, batch.body) != batch.digest:
+            return False
+        self._position, self._digest = position + batch.count, batch.digest
+        return True
+
+    async def _read(self) -> AsyncIterator[Batch]:
         size = _READ_BYTES
         while True:
             try:
-                batches = await self._journal.read(position, bytes_max=size)
+                batches = await self._journal.read(self._position, bytes_max=size)
+            except Compacted:  # trimmed meanwhile, which is done to what is archived
+                self._position, self._digest = (await self._journal.end()).oldest, None
+                continue
             except StorageError as error:
                 if size == 1:
-                    await self._fault(position, f"the batch there cannot be read: {error.message}")
+                    self._is_over = True
+                    await self._fault(self._position, f"the batch there cannot be read: {error.message}")
                     return
                 size = 1  # one at a time, to know which it is
                 continue
@@ -386,11 +354,10 @@ class _Batches:
                 return
             for batch in batches:
                 yield batch
-            position = batches[-1].position + batches[-1].count
 
-    async def _compare(self, batch: Batch, archived: int) -> None:
+    async def _compare(self, batch: Batch) -> None:
         """Events that the archive has as well, and nothing was erased from since."""
-        if batch.position >= archived:
+        if batch.position >= self._archived:
             return
         try:
             events = decode_events(batch.body)
@@ -405,9 +372,9 @@ class _Batches:
                 self._faults.append(Fault(event.document, event.branch, event.version, row.position, what))
                 return
 
-    async def _go_on(self, batch: Batch, archived: int) -> None:
+    async def _go_on(self, batch: Batch) -> None:
         """What the archive does not have yet."""
-        if batch.position + batch.count <= archived:
+        if batch.position + batch.count <= self._archived:
             return
         try:
             salt, events = decode_body(batch.body)
@@ -415,7 +382,7 @@ class _Batches:
             await self._fault(batch.position, error.message)
             return
         for position, event in enumerate(events, batch.position):
-            if position >= archived:
+            if position >= self._archived:
                 await self._walk.go_on(event, salt, position)
 
     async def _fault(self, position: int, what: str) -> None:
