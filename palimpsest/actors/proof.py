@@ -8,19 +8,22 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from palimpsest.actors.chain import digest_at
-from palimpsest.actors.following import Broken, Following, Snapshots
+from palimpsest.actors.chain import committed, digest_at
+from palimpsest.actors.stream import Stream, sets_all
 from palimpsest.errors import Compacted, PalimpsestError, StorageError
-from palimpsest.storage.contracts import Archive, Head, Journal, Row
+from palimpsest.limits import Limits
+from palimpsest.state.ops import decode_delta
+from palimpsest.storage.contracts import Archive, Gap, Head, Journal, Row, Snapshot, Stretch
 from palimpsest.storage.events import (
     GENESIS,
     Batch,
     Event,
     chain_digest,
+    check_bytes,
     commitment,
     decode_body,
     decode_events,
@@ -198,7 +201,7 @@ class _Walk:
         if fault is not None or following is None or following.unaccounted is None:
             del self._unaccounted[name]
 
-    async def _look(self, head: Head) -> tuple[Following | None, Fault | None]:
+    async def _look(self, head: Head) -> tuple[_Following | None, Fault | None]:
         """A fault is one that is found twice: what is pruned or erased while it is walked may look like one, and once."""
         before: Fault | None = None
         for _ in range(_LOOKS_MAX):
@@ -210,25 +213,25 @@ class _Walk:
             head = now or head
         return following, fault
 
-    async def _look_once(self, head: Head) -> tuple[Following | None, Fault | None]:
+    async def _look_once(self, head: Head) -> tuple[_Following | None, Fault | None]:
         """Follows a stream to where head says that it ends."""
         name = (head.document, head.branch)
-        following: Following | None = None
+        following: _Following | None = None
         try:
-            following = Following(head, await self._archive.gaps(*name), self._kept.get(name, {}), self._values)
-            snapshots = Snapshots(self._archive, head)
+            following = _Following(head, await self._archive.gaps(*name), self._kept.get(name, {}), self._values)
+            snapshots = _Snapshots(self._archive, head)
             async for row in self._rows(head):
                 await following.follow(row, snapshots)
             following.finish()
             await snapshots.finish(head)
-        except Broken as broken:
+        except _Broken as broken:
             return following, Fault(*name, broken.version, broken.position, broken.what)
         except StorageError as error:
             return following, Fault(*name, None, None, error.message)
         return following, None
 
     async def _rows(self, head: Head) -> AsyncIterator[Row]:
-        """In order of version. Raises Broken, naming the first that cannot be read."""
+        """In order of version. Raises _Broken, naming the first that cannot be read."""
         first = 1
         while first <= head.version:
             try:
@@ -248,7 +251,7 @@ class _Walk:
             try:
                 rows = await self._history(head, version, version, 1)
             except PalimpsestError as error:
-                raise Broken(version, None, f"it cannot be read: {error.message}") from error
+                raise _Broken(version, None, f"it cannot be read: {error.message}") from error
             for row in rows:
                 yield row
 
@@ -277,6 +280,162 @@ class _Walk:
 
 def _place(name: Name, version: int) -> str:
     return f"version {version} of {name[0]} ({name[1]})"
+
+
+class _Broken(Exception):
+    """The first event of a stream that is not as it should be."""
+
+    def __init__(self, version: int, position: int | None, what: str) -> None:
+        super().__init__(what)
+        self.version = version
+        self.position = position
+        self.what = what
+
+
+class _Following:
+    """One stream, row by row."""
+
+    def __init__(self, head: Head, gaps: Sequence[Gap], kept: Mapping[int, bytes], values: bool) -> None:
+        """kept: digests that were kept elsewhere, by version. values: every value is built as well."""
+        self.events = 0
+        self.checked = 0
+        self.remarks: list[str] = []
+        self.kept = dict(kept)
+        """Digests that were kept elsewhere, of versions that were not met yet."""
+        self.unaccounted: tuple[int, int] | None = None
+        """The first event that something was taken away from, with no erasure met since: its version and position."""
+        self._head = head
+        self._gaps = list(gaps)
+        self._values = values
+        self._digest = GENESIS
+        self._next = 1
+        self._at = 0
+        self._position = 0
+        self._last: Row | None = None
+        self._stream = Stream(head.document, head.branch, Limits())
+
+    async def follow(self, row: Row, snapshots: _Snapshots) -> None:
+        """row: the next one. Raises _Broken."""
+        event = row.event
+        self.events += 1
+        self._pass_gaps()
+        if event.version != self._next:
+            raise _Broken(self._next, None, "it is missing, and nothing says that it was pruned or erased")
+        if (event.document, event.branch) != (self._head.document, self._head.branch):
+            raise _Broken(event.version, row.position, "it says that it belongs to another document")
+        if event.at < self._at or row.position <= self._position:
+            raise _Broken(event.version, row.position, "it is dated, or placed, before the version before it")
+        self._digest = link(self._digest, committed(row))
+        if row.check != check_bytes(self._digest, None if row.committed is None else event):
+            raise _Broken(event.version, row.position, "it is not what its digest says")
+        self._compare(event.version, row.position)
+        self._note_erasure(row)
+        snapshot = await snapshots.at(event.version)
+        if self._values:
+            self._build(row, snapshot)
+        if snapshot is not None:
+            self._hold(row, snapshot)
+        self._next, self._at, self._position, self._last = event.version + 1, event.at, row.position, row
+
+    def finish(self) -> None:
+        """There are no rows after those that were followed. Raises _Broken."""
+        head, last = self._head, self._last
+        self._pass_gaps()
+        if self._next <= head.version:
+            raise _Broken(self._next, None, "it is missing, and nothing says that it was pruned or erased")
+        if head.digest != self._digest:
+            raise _Broken(head.version, head.position, "the stream ends with another digest than its head says")
+        if last is not None and last.event.version == head.version:
+            said = (head.position, head.kind, head.at)
+            if said != (last.position, last.event.kind, last.event.at):
+                raise _Broken(head.version, head.position, "the head of its stream says something else about it")
+
+    def _note_erasure(self, row: Row) -> None:
+        """What was taken away from an event, an erasure after it has to account for."""
+        if row.event.kind == _ERASE:
+            self.unaccounted = None
+        elif row.committed is not None and self.unaccounted is None:
+            self.unaccounted = (row.event.version, row.position)
+
+    def _pass_gaps(self) -> None:
+        while self._gaps and self._gaps[0].first == self._next:
+            gap = self._gaps.pop(0)
+            if self.unaccounted is not None and gap.position:
+                self.remarks.append(
+                    f"version {self.unaccounted[0]} of {gap.document} ({gap.branch}) was erased from, and what may have said so is pruned"
+                )
+                self.unaccounted = None
+            self._digest, self._next = gap.digest, gap.last + 1
+            self._compare(gap.last, gap.position)
+            for version in [version for version in self.kept if version <= gap.last]:
+                del self.kept[version]
+                self.remarks.append(
+                    f"version {version} of {gap.document} ({gap.branch}) is not kept any more: its digest cannot be checked"
+                )
+
+    def _compare(self, version: int, position: int) -> None:
+        """With the digest that was kept elsewhere."""
+        kept = self.kept.pop(version, None)
+        if kept is None:
+            return
+        if kept != self._digest:
+            raise _Broken(version, position, "its digest is another one than the one that was kept elsewhere")
+        self.checked += 1
+
+    def _build(self, row: Row, snapshot: Snapshot | None) -> None:
+        event, stream = row.event, self._stream
+        try:
+            if event.version == stream.version + 1 or sets_all(event.kind, decode_delta(event.delta)):
+                stream.version = event.version - 1
+                stream.replay(row)
+            elif snapshot is None:
+                raise _Broken(event.version, row.position, "it follows a gap, and no snapshot says what it was")
+            else:
+                self._stream = Stream(event.document, event.branch, stream.limits)
+                self._stream.load(Stretch(self._head, snapshot, [row]))
+        except (PalimpsestError, AssertionError) as error:
+            raise _Broken(event.version, row.position, f"its value cannot be built: {error}") from error
+
+    def _hold(self, row: Row, snapshot: Snapshot) -> None:
+        if snapshot.digest != self._digest:
+            raise _Broken(row.event.version, row.position, "its snapshot has another digest")
+        if not snapshot.value:
+            raise _Broken(row.event.version, row.position, "its snapshot is damaged")
+        if self._values and (not self._stream.exists or self._stream.encoded_value() != snapshot.value):
+            raise _Broken(
+                row.event.version, row.position, "its snapshot is another value than the one that its deltas make"
+            )
+
+
+class _Snapshots:
+    """Of one stream, asked for in order of version."""
+
+    def __init__(self, archive: Archive, head: Head) -> None:
+        self._archive = archive
+        self._name = (head.document, head.branch)
+        self._next: Snapshot | None = None
+        self._first = 1
+        self._over = False
+
+    async def at(self, version: int) -> Snapshot | None:
+        while not self._over and (self._next is None or self._next.version < version):
+            await self._advance()
+        return self._next if self._next is not None and self._next.version == version else None
+
+    async def finish(self, head: Head) -> None:
+        """Raises _Broken for a snapshot beyond the newest version, which may be a newer one than head by now."""
+        found = await self.at(head.version + 1) or self._next
+        if found is None:
+            return
+        (now,) = await self._archive.heads([self._name])
+        if now is None or found.version > now.version:
+            raise _Broken(head.version, head.position, "a snapshot is newer than the newest version")
+
+    async def _advance(self) -> None:
+        found = await self._archive.snapshots(*self._name, first=self._first, limit=1)
+        self._next = found[0] if found else None
+        self._over = not found
+        self._first = found[0].version + 1 if found else self._first
 
 
 class _Batches:
