@@ -460,7 +460,8 @@ class _Batches:
         end, archived, now = await self._journal.end(), await self._archive.end(), await self._journal.end()
         if not end.oldest <= archived.next <= now.next:
             what = f"the archive ends at position {archived.next}, and the journal has positions {end.oldest} to {now.next - 1}"
-            self._faults.append(Fault(None, None, None, min(end.oldest, now.next), what))
+            position = end.oldest if archived.next < end.oldest else now.next
+            self._faults.append(Fault(None, None, None, position, what))
         self._position, self._digest = end.oldest, GENESIS if end.oldest == 1 else None
         self._archived = archived.next
         await self._read_to(now.next)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,6 +22,8 @@ from palimpsest.storage.checking import check_archive, check_journal
 from palimpsest.storage.contracts import JournalEnd
 from palimpsest.storage.faults import FaultyJournal
 from palimpsest.storage.memory import MemoryArchive, MemoryJournal
+
+sys.path.append(str(Path(__file__).parent))  # modules are imported one by one here, not from a package
 
 
 def raw(value: object) -> Raw:
