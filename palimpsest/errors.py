@@ -13,12 +13,14 @@
     │   ├── BranchNotFound
     │   ├── VersionNotFound
     │   │   └── VersionPruned    it was there, and is not kept any more
+    │   ├── MergeNotFound        no such pending merge
     │   ├── InvalidRequest       a well-formed message that makes no sense
     │   └── CursorError
     │       ├── CursorInvalid    a cursor of another journal, or none at all
     │       └── Compacted        a cursor that reaches back before what is retained
     ├── Conflict              someone else got there first
     │   ├── DocumentExists
+    │   ├── BranchExists
     │   ├── VersionConflict
     │   └── UndoConflict         what is to be taken back was changed again since
     ├── Overload              asked too much at once; try again later
@@ -169,6 +171,8 @@ class DocumentNotFound(UsageError):
 
 
 class BranchNotFound(UsageError):
+    """The document has no such branch, or it is deleted."""
+
     code = "branch_not_found"
     document: str
     branch: str
@@ -190,6 +194,13 @@ class VersionPruned(VersionNotFound):
 
     code = "version_pruned"
     oldest: int | None
+
+
+class MergeNotFound(UsageError):
+    """No such merge is pending: it never was, or it is committed or abandoned. `merge`: its id."""
+
+    code = "merge_not_found"
+    merge: str
 
 
 class InvalidRequest(UsageError):
@@ -226,6 +237,15 @@ class Conflict(PalimpsestError):
 
 class DocumentExists(Conflict):
     code = "document_exists"
+    document: str
+    branch: str
+    version: int
+
+
+class BranchExists(Conflict):
+    """`version`: the newest that it has."""
+
+    code = "branch_exists"
     document: str
     branch: str
     version: int

@@ -31,6 +31,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     batch_bytes_max: int = 4 * 1024 * 1024
     """How much gathers for one commit, measured before it is encoded; what comes after waits in its mailbox."""
     transaction_documents_max: int = 1_000
+    branches_max: int = 10_000
+    """Of one document, the deleted ones included."""
+    merge_conflicts_max: int = 10_000
+    """Of one merge, in all of its documents."""
     page_items_max: int = 1_000
     """Of names, versions or documents in one answer; a client asks for the next page."""
     connections_max: int = 10_000

@@ -10,12 +10,17 @@ MAIN = "main"
 """The branch that every document has."""
 
 RECORD = "$versions"
-"""The branch of a document that keeps what is said of its versions afterwards: the tags they were given and lost, and up to
-where each branch was pruned. Its value is `{branch: {"tags": {"3": {"released": true}}, "pruned": {"until": 90, "tags":
-["*"]}}}`. It is a stream like any other, and written by the server alone."""
+"""The branch of a document that keeps what is said of its versions: which branches there are and what was merged into them, the tags
+that versions were given and lost, and up to where each branch was pruned; see `state.record`. It is a stream like any other, and
+written by the server alone."""
 
 ERASED = "$erased"
 """The tag of every version that erased something. Whatever a policy says, it keeps its version: who erased what and why stays."""
+
+
+Node = tuple[str, int]
+"""A version where it was made: its branch and its number. A branch has the versions of its parent up to where it starts, too; these
+are the parent's nodes."""
 
 
 class Kind(IntEnum):
@@ -37,3 +42,13 @@ class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     by: str | None = None
     description: str | None = None
     tags: tuple[str, ...] = ()
+
+
+class Parents(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a version comes from beside the version before it on its branch.
+
+    base: of the first version of a branch: the version that the branch starts from. merged: the versions whose changes it takes in.
+    """
+
+    base: Node | None = None
+    merged: tuple[Node, ...] = ()

@@ -87,6 +87,16 @@ OrdinaryRequest = (
     | m.Measure
     | m.Backup
     | m.Import
+    | m.Branch
+    | m.DeleteBranch
+    | m.ListBranches
+    | m.Merge
+    | m.Pick
+    | m.Rebase
+    | m.Resolve
+    | m.Abandon
+    | m.GetMerge
+    | m.ListMerges
 )
 """What an open connection says to the server."""
 
@@ -111,6 +121,9 @@ OrdinaryResponse = (
     | m.Saved
     | m.Imported
     | m.Progress
+    | m.Branches
+    | m.Merged
+    | m.Merges
 )
 """What an open connection says to the client."""
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Raw
 
-from palimpsest.words import MAIN, Meta
+from palimpsest.words import MAIN, Meta, Node, Parents
 
 PROTOCOL_NEWEST = 1
 PROTOCOL_OLDEST = 1
@@ -111,14 +111,25 @@ class Delete(Message, frozen=True, tag=4):
     key: str | None = None
 
 
+GUARD = 4
+"""In place of a `Kind`: nothing is made, and the whole depends on the version that the document has."""
+
+
 class Part(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """One document's share of a transaction. `kind` as in `Kind`; `body`: value of a create, delta of an update, nil of a delete."""
+    """One document's share of a transaction. `kind` as in `Kind`, or GUARD, which needs `expect`; `body`: value of a create, delta of an
+    update, nil of the others.
+
+    base: the branch is made from there, where the document does not have it. merged: the versions that this one takes in, as a merge
+    that was done elsewhere does.
+    """
 
     kind: Integer
     document: str
     body: Raw
     branch: str = MAIN
     expect: Integer | None = None
+    base: tuple[str, Integer] | None = None
+    merged: tuple[tuple[str, Integer], ...] = ()
 
 
 class Transact(Message, frozen=True, tag=5):
@@ -229,6 +240,9 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True):
     meta: Meta | None = None
     request: str | None = None
     """The request id: "client:number", or the caller's own key."""
+    branch: str = ""
+    """Where it was made; "": on the branch that was asked about."""
+    parents: Parents | None = None
 
 
 class Diff(Message, frozen=True, tag=13):
@@ -362,6 +376,146 @@ class Import(Message, frozen=True, tag=23):
     branch: str = MAIN
 
 
+class Branch(Message, frozen=True, tag=24):
+    """Answered by `Branches`, with the one that was made. It starts from the version at `at`, and goes on with the next number.
+
+    pattern: a document; or a pattern of many: then each document gets the branch when it is first written to, from the newest version
+    that it has then on the branch of `at`, which must say no more than a branch; reads of what it does not have fall back to that.
+    """
+
+    id: Number
+    pattern: str
+    name: str
+    at: Place = Place()
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class DeleteBranch(Message, frozen=True, tag=25):
+    """Answered by `Branches`, with those that are deleted. Their versions stay, and can be asked for by number. pattern: as in `Branch`."""
+
+    id: Number
+    pattern: str
+    name: str
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class ListBranches(Message, frozen=True, tag=26):
+    """Answered by `Branches`: of all documents that match, by name, after `after`; `main` is named where there are others, or where
+    pattern is the name of a document.
+
+    limit: of documents. deleted: the deleted ones, too.
+    """
+
+    id: Number
+    pattern: str
+    after: str = ""
+    limit: Integer = 1_000
+    deleted: bool = False
+
+
+class Merge(Message, frozen=True, tag=27):
+    """Answered by `Merged`: what happened on the branch of `source` up to there, and not on `into`, happens on `into`, too.
+
+    pattern: a document, or a pattern: of all documents that have the source branch, all or none. rules: by path pattern, as in
+    `state.rules`. squash: the version has one parent, and a later merge does not know of this one.
+    """
+
+    id: Number
+    pattern: str
+    source: Place
+    into: str = MAIN
+    rules: dict[str, str] = {}
+    dry_run: bool = False
+    squash: bool = False
+    expect: Integer | None = None
+    """The version that `into` must have; of a pattern, none."""
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Pick(Message, frozen=True, tag=28):
+    """Answered by `Merged`: what one version did is done on `into`, too, under the same author, reason and tags where none are given."""
+
+    id: Number
+    document: str
+    version: Place
+    into: str = MAIN
+    rules: dict[str, str] = {}
+    dry_run: bool = False
+    expect: Integer | None = None
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Rebase(Message, frozen=True, tag=29):
+    """Answered by `Merged`, with one part for each version: a branch starts from another version from now on, and its own versions
+    are made again there, each under its author, time, reason and tags. The old ones stay, as those of a deleted branch do."""
+
+    id: Number
+    document: str
+    branch: str
+    onto: Place | None = None
+    """None: the newest version of the branch that it was made from."""
+    rules: dict[str, str] = {}
+    dry_run: bool = False
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Resolution(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """take: "ours", "theirs", "base", or "value". document: None for all that have a conflict there."""
+
+    path: tuple[Step, ...]
+    take: str
+    value: Raw = Raw(b"\xc0")
+    document: str | None = None
+
+
+class Resolve(Message, frozen=True, tag=30):
+    """Answered by `Merged`: the pending merge with these resolutions added; it is committed where no conflict is left."""
+
+    id: Number
+    merge: str
+    resolutions: tuple[Resolution, ...]
+    repeat: bool = False
+    meta: Meta | None = None
+    """In place of what was said when the merge was begun."""
+    key: str | None = None
+
+
+class Abandon(Message, frozen=True, tag=31):
+    """Answered by `Committed`: the pending merge is given up; nothing of it has happened."""
+
+    id: Number
+    merge: str
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class GetMerge(Message, frozen=True, tag=32):
+    """Answered by `Merged`: a pending merge as of the newest versions, with the conflicts that are left."""
+
+    id: Number
+    merge: str
+
+
+class ListMerges(Message, frozen=True, tag=33):
+    """Answered by `Merges`: those that are pending and concern a document that matches, by id, after `after`."""
+
+    id: Number
+    pattern: str = "**"
+    after: str = ""
+    limit: Integer = 1_000
+
+
 Request = (
     Hello
     | Ping
@@ -387,6 +541,16 @@ Request = (
     | Measure
     | Backup
     | Import
+    | Branch
+    | DeleteBranch
+    | ListBranches
+    | Merge
+    | Pick
+    | Rebase
+    | Resolve
+    | Abandon
+    | GetMerge
+    | ListMerges
 )
 
 
@@ -501,6 +665,7 @@ class Change(Message, frozen=True, tag=9):
     meta: Meta | None = None
     more: int = 0
     value: Raw = Raw(b"\xc0")
+    parents: Parents | None = None
 
 
 class Marker(Message, frozen=True, tag=10):
@@ -630,6 +795,94 @@ class Progress(Message, frozen=True, tag=21):
     total: int
 
 
+class BranchInfo(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """One branch. document: a name, or the pattern that it was made for. base: the version that it starts from; None for `main`; of a
+    pattern, the branch and 0. head: its newest version; of a pattern, 0. at, meta: when it was made, by whom and why; 0 where that
+    is not known."""
+
+    document: str
+    branch: str
+    base: Node | None
+    head: int
+    at: int
+    meta: Meta | None = None
+    deleted: bool = False
+
+
+class Branches(Message, frozen=True, tag=22):
+    """more: ask again, after the last document of these."""
+
+    id: int
+    branches: tuple[BranchInfo, ...]
+    more: bool = False
+
+
+class ConflictData(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """As `state.conflicts.Conflict`. base, ours, theirs: the encoded value; () where there is nothing, and where values are left out."""
+
+    path: tuple[Step, ...]
+    kind: str
+    base: tuple[Raw, ...] = ()
+    ours: tuple[Raw, ...] = ()
+    theirs: tuple[Raw, ...] = ()
+
+
+class MergedPart(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """One document's part of a merge; of a rebase, one version's.
+
+    source, into: the versions that were merged, into as it was before. base: the common ancestor that was taken. bases: all nearest common
+    ancestors, where there is more than one, as after merges in both directions at once; then the newest of them is taken. outcome:
+    "merged"; "fast_forward": nothing had happened on into since base; "up_to_date": nothing was to be merged; "conflicts".
+    version: that was made; None where none was. delta: what turns into's value into the merged one, open conflicts aside.
+    """
+
+    document: str
+    source: Node
+    into: Node
+    base: Node | None
+    outcome: str
+    version: int | None
+    delta: Raw
+    conflicts: tuple[ConflictData, ...] = ()
+    settled: int = 0
+    """How many conflicts were decided by rules, resolvers and resolutions."""
+    bases: tuple[Node, ...] = ()
+    left_out: bool = False
+    """The values of conflicts are left out, because they do not fit into a frame."""
+
+
+class Merged(Message, frozen=True, tag=23):
+    """merge: the id of the pending merge, where there are conflicts and it is no dry run. at: when it was committed; 0: it was not."""
+
+    id: int
+    parts: tuple[MergedPart, ...]
+    merge: str | None = None
+    at: int = 0
+    dry_run: bool = False
+    repeat: bool = False
+
+
+class PendingMerge(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """kind: "merge", "pick" or "rebase". source, into: branches. documents: that have conflicts, with how many are open as of when it
+    was last looked at. at, meta: when it was begun, by whom and why."""
+
+    merge: str
+    kind: str
+    source: str
+    into: str
+    documents: dict[str, int]
+    at: int
+    meta: Meta | None = None
+
+
+class Merges(Message, frozen=True, tag=24):
+    """more: ask again, after the last of these."""
+
+    id: int
+    merges: tuple[PendingMerge, ...]
+    more: bool = False
+
+
 Response = (
     Welcome
     | Pong
@@ -653,4 +906,7 @@ Response = (
     | Saved
     | Imported
     | Progress
+    | Branches
+    | Merged
+    | Merges
 )

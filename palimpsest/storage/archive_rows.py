@@ -17,7 +17,7 @@ from palimpsest.storage.contracts import Row, Snapshot
 from palimpsest.storage.events import CHECK_BYTES, Event
 from palimpsest.storage.packing import pack, unpack
 from palimpsest.storage.sqlite import INTEGER_MAX
-from palimpsest.words import Kind, Meta
+from palimpsest.words import Kind, Meta, Parents
 
 SNAPSHOT_FORMAT = 1
 """How snapshots are laid down by this release. An older one can still be read, and is made anew in time."""
@@ -56,6 +56,7 @@ class _Said(msgspec.Struct, array_like=True, gc=False, frozen=True):
     kind: int = _UPDATE
     more: int = 0
     meta: Meta | None = None
+    parents: Parents | None = None
 
 
 _NOTHING_SAID = _Said()
@@ -69,9 +70,9 @@ Laid = tuple[bytes | None, bytes]
 
 def lay(event: Event) -> Laid:
     body = pack(bytes(event.delta))
-    if event.meta is None and event.kind == _UPDATE and not event.more:
+    if event.meta is None and event.kind == _UPDATE and not event.more and event.parents is None:
         return None, body
-    return _encoder.encode(_Said(event.kind, event.more, event.meta)), body
+    return _encoder.encode(_Said(event.kind, event.more, event.meta, event.parents)), body
 
 
 def laid_bytes(laid: Laid) -> int:
@@ -123,6 +124,7 @@ def row_of(columns: tuple[Any, ...]) -> Row:
             said.meta,
             None if key is None else key.decode(),
             said.more,
+            said.parents,
         )
     except (msgspec.MsgspecError, TypeError, ValueError, AttributeError) as error:
         reason = f"version {version} of {document} ({branch}) at position {position} does not decode: {error}"

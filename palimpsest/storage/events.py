@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from palimpsest.errors import StoreCorrupt
-from palimpsest.words import Meta
+from palimpsest.words import Meta, Parents
 
 GENESIS = bytes(32)
 """The digest before the first batch."""
@@ -35,8 +35,9 @@ class Event(msgspec.Struct, array_like=True, gc=False, frozen=True):
     document: str
     branch: str
     version: int
-    """1, 2, 3, ... without gaps in its stream; the log expects it to be one more than the last. Only an import may leave
-    versions out: what it brings after them sets the whole value."""
+    """1, 2, 3, ... without gaps in its stream; the log expects it to be one more than the last. Only the first version of a branch,
+    which goes on from a version of another one, and an import may leave some out: what an import brings after them sets the
+    whole value."""
     kind: int
     """As in `Kind`. A create's delta sets the root; a delete's is empty; an erasure's is one `erase` op."""
     at: int
@@ -51,6 +52,8 @@ class Event(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """A request id of the caller's own."""
     more: int = 0
     """How many events of the same transaction follow this one, in the same batch."""
+    parents: Parents | None = None
+    """None for most: it comes from the version before it on its branch, and from nothing else."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -143,7 +146,7 @@ def check_bytes(digest: bytes, redacted: Event | None = None) -> bytes:
 
 
 def _content(event: Event) -> tuple[object, ...]:
-    return (
+    content = (
         event.document,
         event.branch,
         event.version,
@@ -156,3 +159,4 @@ def _content(event: Event) -> tuple[object, ...]:
         event.key,
         event.more,
     )
+    return content if event.parents is None else (*content, event.parents)
