@@ -13,7 +13,7 @@ import msgspec
 
 from palimpsest.actors import erasing, pruning
 from palimpsest.actors.chain import digest_at
-from palimpsest.actors.stream import Stream
+from palimpsest.actors.stream import Stream, starts_line
 from palimpsest.errors import StoreCorrupt
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
@@ -114,6 +114,9 @@ class Archiver:
             making.prune(gone)
             self._untidy = True
             return making
+        base = None if event.parents is None else event.parents.base
+        if base is not None and (event.document, base[0]) in making.touched:
+            making = await self._next(making)
         await self._follow(making, row)
         return making
 
@@ -128,8 +131,31 @@ class Archiver:
         digest = link(digest, commitment(row.salt, event))
         row = msgspec.structs.replace(row, check=check_bytes(digest))
         head = making.add(row, head, digest)
-        if self._is_due(head):
+        if starts_line(event):
+            if (first := await self._first(row, digest)) is not None:
+                making.snapshot(first)
+        elif self._is_due(head):
             making.snapshot(await self._snapshot(name, head, making.fresh[name]))
+
+    async def _first(self, row: Row, digest: bytes) -> Snapshot | None:
+        """Of the first version of a branch, so that nothing that is read later depends on another stream; None where the document
+        does not exist then."""
+        event = row.event
+        assert event.parents is not None
+        assert event.parents.base is not None
+        branch, version = event.parents.base
+        stretch = await self._archive.load_version(event.document, branch, version)
+        if stretch is None:
+            reason = f"version {event.version} of {event.document} ({event.branch}) starts from one that is not kept"
+            raise StoreCorrupt(reason, path="", reason=reason)
+        base = Stream(event.document, branch, self._limits())
+        base.load(stretch)
+        stream = Stream(event.document, event.branch, self._limits())
+        stream.begin(base, event.version - 1)
+        stream.replay(row)
+        if old := self._warm.pop((event.document, event.branch), None):
+            self._warm_bytes -= old.bytes_bound
+        return Snapshot(event.document, event.branch, event.version, stream.encoded_value(), digest) if stream.exists else None
 
     def _is_due(self, head: Head) -> bool:
         if head.kind == _DELETE or head.kind == _ERASE:

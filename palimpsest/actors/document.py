@@ -10,40 +10,69 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, get_args
 
-from palimpsest.actors import commands
+import msgspec
+
+from palimpsest.actors import commands, joining
 from palimpsest.actors.committer import Asker
-from palimpsest.actors.stream import Stream
+from palimpsest.actors.stream import Mark, Stream, with_labels
 from palimpsest.errors import DocumentNotFound, InvalidName, LimitExceeded, Overloaded, PalimpsestError, VersionNotFound
 from palimpsest.limits import Limits
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.messages import Committed, Create, Delete, Get, Update
+from palimpsest.state.lines import Line
+from palimpsest.state.record import labels_of
 from palimpsest.state.system import check_system
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Event
-from palimpsest.words import MAIN, RECORD
+from palimpsest.words import MAIN, RECORD, Meta, Parents
 
 if TYPE_CHECKING:
     from palimpsest.actors.registry import Registry
     from palimpsest.actors.transaction import Transaction
 
+class Ready(msgspec.Struct, gc=False):
+    """Asked from within: answered by the actor itself, once it is awake and everything decided before is durable."""
+
+    id: int
+    document: str
+    branch: str
+    actor: Any = None
+
+
 Write = Update | Create | Delete | commands.Command
+"""commands.Command: with all that are made of it."""
 Branched = Get | m.History | m.Revert | m.Undo | m.Label | m.Erase | m.Import
 Lookup = Branched | m.Diff | m.Blame | m.Digest
 """What is begun once everything that it may speak of is durable: reads of the past, and writes that need one first."""
 Routed = Write | Branched
 """What names its branch itself."""
-Request = Write | Lookup
+Request = Write | Lookup | Ready
+
 Identity = str | tuple[str, int]
 """A request id: the caller's own key, or (client id, id)."""
 
-_DECIDE: dict[type, Callable[..., Event]] = {
+Decisions = Mapping[type, Callable[..., Any]]
+"""By the type of a write, what decides it: an event, or nothing for a command that makes none."""
+
+_DECIDE: Decisions = {
     Update: Stream.decide_update,
     Create: Stream.decide_create,
     Delete: Stream.decide_delete,
     **commands.DECIDE,
+    **joining.DECIDE,
 }
+
+_DECIDE_ABSENT: Decisions = {
+    commands.Remove: commands.DECIDE[commands.Remove],  # what a deleted branch had can be erased
+    joining.Begin: joining.DECIDE[joining.Begin],
+    joining.Guard: joining.DECIDE[joining.Guard],
+}
+"""What may be asked of a branch that is not there."""
+
+UNKNOWN: Final[Any] = object()
+"""In place of a record that was not read yet."""
 
 Key = str | tuple[str, str]
 """A document's name for its main branch, which most requests speak of; (document, branch) for the others."""
@@ -56,16 +85,21 @@ def key_of(document: str, branch: str) -> Key:
 class DocumentActor(Stream):
     """One document branch that is awake, or on its way to be."""
 
-    decisions: ClassVar[Mapping[type, Callable[..., Event]]] = _DECIDE
-    """By the type of a write, what decides it."""
+    table: ClassVar[Decisions] = _DECIDE
 
     __slots__ = (
         "__weakref__",
+        "asleep",
+        "decisions",
         "durable",
         "followed_as_of",
         "followers",
         "inbox",
+        "is_absent",
         "key",
+        "line",
+        "newest_before",
+        "overlay",
         "pending",
         "positions",
         "registry",
@@ -78,6 +112,18 @@ class DocumentActor(Stream):
         super().__init__(document, branch, registry.limits)
         self.registry = registry
         self.key = key_of(document, branch)
+        self.record = UNKNOWN
+        self.asleep = True
+        """It is not known yet what it is."""
+        self.decisions = self.table
+        self.line: Line | None = None
+        """Of a branch other than `main` that is there."""
+        self.is_absent = False
+        """The document does not have the branch."""
+        self.overlay: str | None = None
+        """Then: the branch that stands in for it, and that it starts from when it is first written to."""
+        self.newest_before = 0
+        """The newest version that was made under the branch's name before its line began."""
         self.durable = 0
         """The newest durable version; versions after it are decided and invisible."""
         self.inbox: deque[tuple[Any, Asker, int]] | None = deque()
@@ -94,6 +140,41 @@ class DocumentActor(Stream):
         self.followers: Any = ()
         """The feed's own: who follows this stream, as of its generation `followed_as_of`."""
         self.followed_as_of = -1
+
+    # --- the branch ----------------------------------------------------------------------------------------------
+
+    @property
+    def newest_own(self) -> int:
+        """The newest version that was made under the branch's name; 0: none ever was."""
+        line = self.line
+        return self.version if line is not None and self.version >= line.first else self.newest_before
+
+    def begin_line(self, line: Line, value: Stream | None) -> None:
+        """The branch is there, and has no version of its own yet. value: of its base."""
+        self.newest_before = self.newest_own
+        self.begin(value, line.first - 1)
+        self.due = None if line.base is None else Parents(line.base)
+        self.line, self.is_absent, self.decisions = line, False, self.table
+
+    def end_line(self) -> None:
+        """The branch is not there any more, or was never."""
+        self.newest_before = self.newest_own
+        self.line, self.is_absent, self.decisions = None, True, _DECIDE_ABSENT
+        self.due = None
+
+    def labelled(self, version: int, meta: Meta | None) -> Meta | None:
+        """As a stream's; where the branch has no version of its own yet, of what it starts from."""
+        line = self.line
+        if line is not None and version < line.first and line.base is not None:
+            return with_labels(meta, labels_of(self.record, *line.base))
+        return super().labelled(version, meta)
+
+    def mark(self) -> Mark:
+        return (*super().mark(), self.line, self.is_absent, self.decisions, self.newest_before, self.durable)
+
+    def restore(self, mark: Mark) -> None:
+        *state, self.line, self.is_absent, self.decisions, self.newest_before, self.durable = mark
+        super().restore(tuple(state))
 
     # --- the mailbox ---------------------------------------------------------------------------------------------
 
@@ -152,7 +233,11 @@ class DocumentActor(Stream):
 
     # --- reads ---------------------------------------------------------------------------------------------------
 
-    def _read(self, message: Lookup, asker: Asker, now: int) -> None:
+    def _read(self, message: Lookup | Ready, asker: Asker, now: int) -> None:
+        if self.is_absent and type(message) is not Ready:
+            self.registry.on_absent(self, message, asker, now)
+            return
+        answer: Any
         if (
             type(message) is Get
             and message.at is None
@@ -160,13 +245,15 @@ class DocumentActor(Stream):
             and message.version in (None, self.version)
         ):
             try:
-                answer: Any = self.view(message.id)
+                answer = self.view(message.id)
             except DocumentNotFound as error:
                 answer = _Refusal(message.id, error)
+        elif type(message) is Ready:
+            message.actor, answer = self, message
         elif self.version == 0 and type(message) is not m.Import:
             answer = _Refusal(message.id, self._not_found())
         else:
-            answer = _Started(self, message, now)
+            answer = _Started(self, message, now)  # type: ignore[arg-type]
         if self.durable == self.version:
             self._tell(asker, answer)
         else:
@@ -176,6 +263,8 @@ class DocumentActor(Stream):
     def _tell(self, asker: Asker, answer: Any) -> None:
         if type(answer) is _Refusal:
             asker.fail(answer.id, answer.error)
+        elif type(answer) is Ready:
+            asker.reply(answer.actor)
         elif type(answer) is _Started:
             self.registry.look_up(answer.actor, answer.message, asker, answer.now)
         else:
@@ -330,9 +419,7 @@ def _checked(decide: Callable[..., Event]) -> Callable[..., Event]:
 class SystemActor(DocumentActor):
     """A document of the server's own: what is written to it has to make sense."""
 
-    decisions: ClassVar[Mapping[type, Callable[..., Event]]] = {
-        kind: _checked(decide) for kind, decide in _DECIDE.items()
-    }
+    table: ClassVar[Decisions] = {kind: _checked(decide) for kind, decide in _DECIDE.items()}
     __slots__ = ()
 
 
@@ -344,9 +431,10 @@ def _refused(stream: Stream, message: Any, origin: str, now: int, more: int = 0)
 class RecordActor(DocumentActor):
     """What is said of a document's versions."""
 
-    decisions: ClassVar[Mapping[type, Callable[..., Event]]] = {
+    table: ClassVar[Decisions] = {
         **dict.fromkeys(_DECIDE, _refused),
         **commands.DECIDE_FOR_RECORDS,
+        **joining.DECIDE_FOR_RECORDS,
     }
     __slots__ = ()
 
@@ -359,7 +447,7 @@ def make_actor(document: str, branch: str, registry: Registry) -> DocumentActor:
     return (SystemActor if document.startswith("$") else DocumentActor)(document, branch, registry)
 
 
-_REQUESTS = get_args(Write) + get_args(Lookup)
+_REQUESTS = (*get_args(Write), *get_args(Lookup), Ready)
 
 
 class _Refusal:

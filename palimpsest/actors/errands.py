@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.abc
-from msgspec import Raw
 
-from palimpsest.actors.asking import Question, internal_error, slowly
+from palimpsest.actors.asking import internal_error, slowly
+from palimpsest.actors.branches import Branches
 from palimpsest.actors.commands import Remove
 from palimpsest.actors.committer import Asker
 from palimpsest.actors.document import DocumentActor
 from palimpsest.actors.keeping import Keeper
 from palimpsest.actors.registry import Registry
+from palimpsest.actors.transaction import Task
 from palimpsest.actors.trimming import Trimmer
 from palimpsest.errors import InvalidName, InvalidRequest, Overloaded, PalimpsestError
 from palimpsest.limits import Limits
@@ -23,21 +24,16 @@ from palimpsest.protocol.messages import (
     Committed,
     Erase,
     Measure,
-    Part,
     Progress,
     Prune,
     Saved,
-    Transact,
-    Transacted,
 )
-from palimpsest.words import MAIN, RECORD, Kind
+from palimpsest.state.lines import branches
+from palimpsest.words import MAIN, RECORD
 
 log = get_logger("palimpsest.actors")
 
 _TOGETHER_MAX = 8
-_ERASE = int(Kind.ERASE)
-_ERASING = frozenset((_ERASE,))
-_NIL = Raw(b"\xc0")
 
 Save = Callable[[str, Callable[[int, int], None]], Awaitable[tuple[int, int]]]
 """Makes a backup: (path, progress in bytes) to (position, bytes)."""
@@ -53,6 +49,7 @@ class Errands:
         trimmer: Trimmer,
         limits: Limits,
         settled: Callable[[], Awaitable[None]],
+        branches: Branches,
     ) -> None:
         self.save: Save | None = None
         """None: this store has no files."""
@@ -61,6 +58,7 @@ class Errands:
         self._trimmer = trimmer
         self._interval_seconds = limits.prune_interval_seconds
         self._settled = settled
+        self._branches = branches
         self._running = 0
         self._tasks: anyio.abc.TaskGroup
 
@@ -132,17 +130,22 @@ class Errands:
         return answer
 
     async def _decide_erasure(self, actor: DocumentActor, message: Erase, asker: Asker, now: int) -> Committed:
-        question = Question(asker.client)
+        answer = await self._branches.together(message, lambda: self._removals(message), asker.client, now)
+        made = {one.branch: one.version for one in answer.made}
+        version = made.get(message.branch, answer.made[-1].version)
+        return Committed(message.id, version, answer.at, answer.repeat)
+
+    async def _removals(self, message: Erase) -> list[Task]:
+        """From every branch that has anything of its own: those first that start from others, `main` last."""
+        document = message.document
+        record = (await self._branches.awake(document, MAIN)).record
         said = (message.repeat, message.meta, message.key)
-        if message.path:
-            remove = Remove(message.id, message.document, message.branch, *said, path=message.path)
-            self._registry.route(remove, question, now)
-        else:
-            branches = [MAIN] if actor.record is None else [MAIN, RECORD]
-            parts = tuple(Part(_ERASE, message.document, _NIL, branch) for branch in branches)
-            self._registry.transact(Transact(message.id, parts, *said), question, now, _ERASING)
-        answer = await question.result()
-        if isinstance(answer, Transacted):
-            return Committed(message.id, answer.made[0].version, answer.at, answer.repeat)
-        assert isinstance(answer, Committed)
-        return answer
+        tasks: list[Task] = []
+        for name in reversed(branches(record)):
+            actor = await self._branches.awake(document, name)
+            if actor.version if name == MAIN else actor.newest_own or actor.line is not None:
+                tasks.append(Task(actor, Remove(message.id, document, name, *said, path=message.path)))
+        if not message.path and record is not None:
+            remove = Remove(message.id, document, RECORD, *said, path=())
+            tasks.insert(0, Task(await self._branches.awake(document, RECORD), remove, told=False))
+        return tasks

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
 from msgspec import Raw
 
 from palimpsest.actors.commands import Become, Note, TakeBack
 from palimpsest.actors.document import DocumentActor
-from palimpsest.actors.reading import Reader, entry_of
-from palimpsest.actors.stream import Stream, ends
+from palimpsest.actors.reading import Reader, entry_of, labelled
+from palimpsest.actors.stream import Stream, ends, starts_line
+from palimpsest.actors.tracing import Traced, Tracing
 from palimpsest.errors import DocumentNotFound, LimitExceeded, PalimpsestError, VersionPruned
 from palimpsest.limits import Limits
 from palimpsest.protocol.messages import Blame as BlameRequest
@@ -25,13 +27,13 @@ from palimpsest.protocol.messages import (
     Revert,
     Undo,
 )
-from palimpsest.state.blame import Blame
 from palimpsest.state.diff import diff
+from palimpsest.state.lines import line_at
 from palimpsest.state.ops import decode_delta, encode_delta
 from palimpsest.state.record import pruned
 from palimpsest.state.tree import NOTHING, Misfit, find
 from palimpsest.storage.contracts import Row
-from palimpsest.words import RECORD, Meta
+from palimpsest.words import RECORD, Meta, Node
 
 _NO_DELTA = Raw(b"\x90")
 _PATH_BYTES = 16
@@ -52,46 +54,32 @@ class Insight:
         first = await self._reader.find(a, message.a)
         second = await self._reader.find(b, message.b)
         old, new = await self._existing(a, first), await self._existing(b, second)
-        return Differences(message.id, first, second, Raw(encode_delta(diff(old.value(), new.value()))))
+        return Differences(message.id, first[1], second[1], Raw(encode_delta(diff(old.value(), new.value()))))
 
     async def digest(self, actor: DocumentActor, message: Digest) -> Digested:
-        version = await self._reader.find(actor, message.place)
-        digest = await self._reader.digest(actor, version)
-        return Digested(message.id, actor.document, actor.branch, version, digest)
+        node = await self._reader.find(actor, message.place)
+        digest = await self._reader.digest(actor, node)
+        return Digested(message.id, actor.document, *node, digest)
 
     async def blame(self, actor: DocumentActor, message: BlameRequest) -> Blamed:
-        version = await self._reader.find(actor, message.place)
-        value = (await self._existing(actor, version)).value()
+        node = await self._reader.find(actor, message.place)
+        value = (await self._existing(actor, node)).value()
         try:
             find(value, message.path)
         except Misfit as misfit:
             raise DocumentNotFound(
-                f"version {version} of {actor.document!r} has nothing there: {misfit.detail}",
+                f"version {node[1]} of {actor.document!r} has nothing there: {misfit.detail}",
                 document=actor.document,
                 branch=actor.branch,
-                version=version,
+                version=node[1],
             ) from None
-        blame = Blame(value, message.path)
-        blamed: dict[int, Row] = {}
-        expected = version
-        last: Row | None = None
-        async for row in self._reader.versions(actor, 1, version, newest_first=True):
-            if blame.is_complete or row.event.version != expected:  # what came before is not kept
-                break
-            blame.step(row.event.version, row.event.kind, decode_delta(row.event.delta))
-            blamed[row.event.version] = last = row
-            expected -= 1
-        exact = blame.is_complete
-        if not exact and last is not None:
-            blame.finish(last.event.version)
-        return self._blamed(actor, message.id, version, blame, blamed, exact)
+        tracing = Tracing(self._reader, actor.document, actor.record)
+        return self._blamed(actor, message.id, node[1], await tracing.trace(node, value, message.path), tracing.is_exact)
 
-    def _blamed(
-        self, actor: DocumentActor, id: int, version: int, blame: Blame, rows: dict[int, Row], exact: bool
-    ) -> Blamed:
-        found = blame.result()
-        versions = sorted({version for _, version in found}, reverse=True)
-        places = {version: place for place, version in enumerate(versions)}
+    def _blamed(self, actor: DocumentActor, id: int, version: int, found: Sequence[Traced], exact: bool) -> Blamed:
+        rows = {row.position: row for _, row in found}
+        positions = sorted(rows, reverse=True)
+        places = {position: place for place, position in enumerate(positions)}
         size = sum(_PATH_BYTES + sum(len(step) if type(step) is str else 2 for step in path) for path, _ in found)
         maximum = self._limits.frame_bytes_max // 2
         if size > maximum:
@@ -101,8 +89,8 @@ class Insight:
                 maximum=self._limits.frame_bytes_max,
                 actual=size,
             )
-        paths = tuple((path, places[version]) for path, version in found)
-        return Blamed(id, version, paths, tuple(_about(actor, rows[version]) for version in versions), exact)
+        paths = tuple((path, places[row.position]) for path, row in found)
+        return Blamed(id, version, paths, tuple(_about(actor, rows[position]) for position in positions), exact)
 
     # --- what writes need to know --------------------------------------------------------------------------------
 
@@ -120,11 +108,11 @@ class Insight:
         """The write that an undo comes to."""
         version = message.version
         try:
-            await self._reader.find(actor, Place(message.branch, version))
-            row = await self._reader.row(actor, version)
+            node = await self._reader.find(actor, Place(message.branch, version))
+            row = await self._reader.row(actor, node)
             ops = tuple(decode_delta(row.event.delta))
-            after = await self._reader.stream_at(actor, version)
-            before = await self._before(actor, version)
+            after = await self._reader.stream_at(actor, node)
+            before = await self.before(actor, row)
         except PalimpsestError as error:
             return TakeBack(*_common(message), message.expect, error)
         made = NOTHING if ends(row.event.kind, ops) else after.value()
@@ -134,41 +122,50 @@ class Insight:
         """The write to the document's record that a label comes to."""
         refusal: PalimpsestError | None = None
         made_with: tuple[str, ...] = ()
-        seen, _ = pruned(actor.record, actor.branch)
+        branch, version, seen = message.branch, message.version, 0
         try:
-            await self._reader.find(actor, Place(message.branch, message.version))
-            if message.version <= seen:
+            branch, version = await self._reader.find(actor, Place(message.branch, message.version))
+            seen, _ = pruned(actor.record, branch)
+            if version <= seen:
                 await self._settled()  # what was decided by then is done, so that what is there stays
-            row = await self._reader.row(actor, message.version)
+            row = await self._reader.row(actor, (branch, version))
             made_with = (row.event.meta or Meta()).tags
         except PalimpsestError as error:
             refusal = error
         common = (message.id, message.document, RECORD, message.repeat, message.meta, message.key)
-        what = (message.branch, message.version, message.add, message.remove)
+        what = (branch, version, message.add, message.remove)
         return Note(*common, None, refusal, *what, made_with, seen)
 
-    async def _before(self, actor: DocumentActor, version: int) -> object:
-        """The value that the version met; NOTHING where the document did not exist. Raises VersionPruned."""
-        if version == 1:
+    async def before(self, actor: DocumentActor, row: Row) -> object:
+        """The value that a version met; NOTHING where the document did not exist. Raises VersionPruned."""
+        event = row.event
+        version = event.version
+        if starts_line(event):
+            assert event.parents is not None
+            assert event.parents.base is not None
+            node = event.parents.base
+        else:
+            node = (event.branch, version - 1)
+        if version == 1 or node[1] < line_at(actor.record, (event.branch, version)).first and node[0] == event.branch:
             return NOTHING
         try:
-            stream = await self._reader.stream_at(actor, version - 1)
+            stream = await self._reader.stream_at(actor, node)
         except VersionPruned as error:
             raise VersionPruned(
-                f"version {version} of {actor.document!r} cannot be undone: the one before it is not kept any more",
+                f"what version {version} of {actor.document!r} did cannot be told: the one before it is not kept any more",
                 **error.data,
             ) from None
         return stream.value() if stream.exists else NOTHING
 
-    async def _existing(self, actor: DocumentActor, version: int) -> Stream:
+    async def _existing(self, actor: DocumentActor, node: Node) -> Stream:
         """Raises DocumentNotFound where the document was deleted then."""
-        stream = await self._reader.stream_at(actor, version)
+        stream = await self._reader.stream_at(actor, node)
         if not stream.exists:
             raise DocumentNotFound(
-                f"{actor.document!r} did not exist as of version {version}",
+                f"{actor.document!r} did not exist as of version {node[1]}",
                 document=actor.document,
-                branch=actor.branch,
-                version=version,
+                branch=node[0],
+                version=node[1],
             )
         return stream
 
@@ -179,5 +176,5 @@ def _common(message: Revert | Undo) -> tuple[int, str, str, bool, Meta | None, s
 
 def _about(actor: DocumentActor, row: Row) -> Entry:
     event = row.event
-    entry = entry_of(event, event.meta if actor.record is None else actor.labelled(event.version, event.meta))
-    return Entry(entry.version, entry.kind, entry.at, _NO_DELTA, entry.meta, entry.request)
+    meta = event.meta if actor.record is None else labelled(actor.record, event)
+    return msgspec.structs.replace(entry_of(event, meta, actor.branch), delta=_NO_DELTA)

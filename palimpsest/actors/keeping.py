@@ -19,6 +19,7 @@ from palimpsest.errors import InvalidRequest, InvalidValue, PalimpsestError
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
 from palimpsest.protocol.messages import Measure, Measured, Progress, Prune, Pruned, Retain, Share
+from palimpsest.state.lines import needed
 from palimpsest.state.names import Pattern
 from palimpsest.state.record import labels
 from palimpsest.state.retention import (
@@ -181,15 +182,18 @@ class Keeper:
         return 1 if row is None else row.event.version + 1
 
     async def _kept(self, head: Head, until: int, patterns: Sequence[str]) -> list[int]:
-        """Versions up to `until` that a tag keeps."""
+        """Versions up to `until` that a tag keeps, a branch, or a merge."""
         record = await self._load(head.document, RECORD)
-        said = labels(record.value(), head.branch) if record is not None and record.exists else {}
+        value = record.value() if record is not None and record.exists else None
+        said = {} if value is None else labels(value, head.branch)
+        needed_for_others = needed(value, head.branch)
         made_with = dict(await self._archive.tagged(head.document, head.branch, last=until))
-        versions = {version for version in said if version <= until} | made_with.keys()
+        versions = {version for version in (*said, *needed_for_others) if version <= until} | made_with.keys()
         return [
             version
             for version in sorted(versions)
             if ERASED in made_with.get(version, ())
+            or version in needed_for_others
             or tag_matches(patterns, effective_tags(made_with.get(version, ()), said.get(version, {})))
         ]
 

@@ -15,6 +15,7 @@ import anyio.abc
 
 from palimpsest.actors.archiver import PAUSE_SECONDS, STEP_BYTES, Archiver, is_large, pause_seconds
 from palimpsest.actors.asking import Adopting, Gathering, Question, internal_error
+from palimpsest.actors.branches import Branches
 from palimpsest.actors.commands import Adopt
 from palimpsest.actors.committer import Asker, Committer, Entry
 from palimpsest.actors.document import DocumentActor, Lookup, Write
@@ -44,9 +45,11 @@ from palimpsest.logs import get_logger
 from palimpsest.protocol.messages import (
     Backup,
     Blame,
+    Branch,
     Create,
     Credit,
     Delete,
+    DeleteBranch,
     Diff,
     Digest,
     Document,
@@ -59,6 +62,7 @@ from palimpsest.protocol.messages import (
     Imported,
     Label,
     List,
+    ListBranches,
     Measure,
     Names,
     Ping,
@@ -116,15 +120,18 @@ class Partition:
         self.journal = journal
         self.archive = archive
         self.tail = Tail(end.next)
-        self.registry = Registry(archive, self.tail, limits, self._start_job, self._look_up)
+        self.registry = Registry(
+            archive, self.tail, limits, self._start_job, self._look_up, self._on_absent, self._transact_slowly
+        )
         self.committer = self.registry.committer = Committer(
             journal, end, limits, self._on_durable, self._on_failed, self.registry.on_room
         )
-        self.reader = Reader(archive, self.tail, limits, journal.epoch)
+        self.reader = Reader(archive, self.tail, limits, journal.epoch, self.registry.builder)
+        self.branches = Branches(archive, self.registry, self.reader, self._start_read)
         self.insight = Insight(self.reader, limits, self.settled)
         self.keeper = Keeper(archive, self.registry, limits, now or SystemClock().now, self.settled)
         self.trimmer = Trimmer(journal, self.tail, self.committer, trim_keep_bytes)
-        self.errands = Errands(self.registry, self.keeper, self.trimmer, limits, self.settled)
+        self.errands = Errands(self.registry, self.keeper, self.trimmer, limits, self.settled, self.branches)
         self.feed = Feed(self.reader, self.tail, limits, journal.epoch, self.ask)
         self.on_commit: Callable[[], None] | None = None
         """Called after each commit: the archiver elsewhere may have work."""
@@ -170,6 +177,9 @@ class Partition:
             Prune: self.errands.prune,
             Measure: self.errands.measure,
             Backup: self.errands.back_up,
+            Branch: self._branch,
+            DeleteBranch: self._delete_branch,
+            ListBranches: self._list_branches,
         }
         """What is called for a request: (message, peer, now), by the message's type. now: microseconds since the epoch, by
         the server's clock. Every request that has an id is answered exactly once; nothing is raised."""
@@ -343,7 +353,8 @@ class Partition:
         peer.reply(Pong(message.id))
 
     async def _differences(self, actor: DocumentActor, message: Diff) -> object:
-        other = actor if message.b.branch == actor.branch else await self._awake(message.document, message.b.branch)
+        same = message.b.branch == actor.branch
+        other = actor if same else await self.branches.present(message.document, message.b.branch)
         return await self.insight.diff(actor, other, message)
 
     # --- reads that take a while ---------------------------------------------------------------------------------
@@ -367,7 +378,7 @@ class Partition:
             write: Write
             try:
                 if type(message) is Revert:
-                    source = await self._awake(message.document, message.to.branch)
+                    source = await self.branches.present(message.document, message.to.branch)
                     write = await self.insight.become(actor, source, message)
                 elif type(message) is Undo:
                     write = await self.insight.take_back(actor, message)
@@ -382,15 +393,20 @@ class Partition:
 
         self._start_read(message.id, asker, prepare)
 
-    async def _awake(self, document: str, branch: str) -> DocumentActor:
-        """The actor, with all durable that was asked of it before. Raises BranchNotFound, DocumentNotFound."""
-        actor = self.registry.actor(document, branch)
-        try:
-            await self.ask(Get(0, document, branch))
-        except DocumentNotFound:
-            if not actor.version:
-                raise
-        return self.registry.actor(document, branch)
+    def _on_absent(self, actor: DocumentActor, message: Any, asker: Asker, now: int) -> None:
+        self.branches.on_absent(actor, message, asker, now)
+
+    def _transact_slowly(self, message: Transact, asker: Asker, now: int) -> None:
+        self.branches.transact(message, asker, now)
+
+    def _branch(self, message: Branch, peer: Peer, now: int) -> None:
+        self._start_answer(message.id, peer, lambda: self.branches.branch(message, peer.client, now))
+
+    def _delete_branch(self, message: DeleteBranch, peer: Peer, now: int) -> None:
+        self._start_answer(message.id, peer, lambda: self.branches.delete(message, peer.client, now))
+
+    def _list_branches(self, message: ListBranches, peer: Peer, now: int) -> None:
+        self._start_answer(message.id, peer, lambda: self.branches.find(message))
 
     def _start_answer(self, id: int, asker: Asker, read: Callable[[], Awaitable[object]]) -> None:
         async def answer() -> None:
@@ -429,7 +445,7 @@ class Partition:
     async def _names(self, message: List, pattern: Pattern) -> Names:
         limit = min(message.limit, self.limits.page_items_max)
         if message.branch != MAIN:
-            return Names(message.id, (), False)
+            return await self.branches.names(message, pattern)
         after, found, exhausted = message.after, list[str](), False
         while len(found) <= limit and not exhausted:
             # What the tail has made is read before the archive: it may be archived in between, never the other way round.

@@ -13,6 +13,7 @@ import msgspec
 from palimpsest.actors.chain import digest_at
 from palimpsest.actors.stream import Stream
 from palimpsest.limits import Limits
+from palimpsest.state.lines import needed
 from palimpsest.state.ops import decode_delta
 from palimpsest.state.record import labels, prune_of
 from palimpsest.state.retention import effective_tags, tag_matches
@@ -60,7 +61,7 @@ async def prune(archive: Archive, row: Row, cut: Decision, limits: Limits) -> Go
 
 
 async def _tagged(archive: Archive, row: Row, cut: Decision, limits: Limits) -> set[int]:
-    """The versions that a tag keeps."""
+    """The versions that a tag keeps, a branch, or a merge."""
     document = row.event.document
     record = Stream(document, RECORD, limits)
     (stretch,) = await archive.load([(document, RECORD)])
@@ -69,7 +70,7 @@ async def _tagged(archive: Archive, row: Row, cut: Decision, limits: Limits) -> 
     record.replay(row)
     said = labels(record.value(), cut.branch)
     made_with = dict(await archive.tagged(document, cut.branch, last=cut.until))
-    return {
+    return needed(record.value(), cut.branch) | {
         version
         for version in made_with.keys() | said.keys()
         if ERASED in made_with.get(version, ())

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from palimpsest.actors.building import Builder
 from palimpsest.actors.chain import digest_at
 from palimpsest.actors.document import DocumentActor
-from palimpsest.actors.stream import Stream, sets_all
+from palimpsest.actors.stream import Stream, with_labels
 from palimpsest.actors.tail import Tail
 from palimpsest.errors import Compacted, InvalidRequest, VersionNotFound, VersionPruned
 from palimpsest.limits import Limits
 from palimpsest.protocol.cursor import encode_cursor
 from palimpsest.protocol.messages import Document, Entry, Get, History, Place, Versions
+from palimpsest.state.lines import Segment, line_segments, locate, segments
 from palimpsest.state.names import Pattern
 from palimpsest.state.ops import decode_delta
-from palimpsest.state.record import labels
+from palimpsest.state.record import labels, labels_of
 from palimpsest.state.touching import touches
-from palimpsest.storage.contracts import Archive, Row
+from palimpsest.state.tree import NOTHING
+from palimpsest.storage.contracts import Archive, Gap, Row
 from palimpsest.storage.events import GENESIS, Event, commitment, link
-from palimpsest.words import Meta
+from palimpsest.words import MAIN, Meta, Node
 
 _PAGE_BYTES_MAX = 2 * 1024 * 1024
 """Of one page of a history with more than one version: it is to fit into a frame, and into memory many times over."""
@@ -36,24 +39,30 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Reader:
-    """Reads what is durable. epoch: the journal's."""
+    """Reads what is durable. epoch: the journal's.
 
-    def __init__(self, archive: Archive, tail: Tail, limits: Limits, epoch: str) -> None:
+    A node is a version where it was made. Where an actor is asked for, it is that of the branch that was asked about, whose history may
+    begin on others.
+    """
+
+    def __init__(self, archive: Archive, tail: Tail, limits: Limits, epoch: str, builder: Builder) -> None:
         self.archive = archive
         self._tail = tail
         self._limits = limits
         self._epoch = epoch
+        self._builder = builder
 
     # --- one version ---------------------------------------------------------------------------------------------
 
     async def document(self, actor: DocumentActor, message: Get) -> Document:
         """Raises DocumentNotFound where it was deleted then, and what `find` does."""
-        place = Place(message.branch, message.version, message.at, message.tag)
-        stream = await self.stream_at(actor, await self.find(actor, place))
+        node = await self.find(actor, Place(message.branch, message.version, message.at, message.tag))
+        stream = await self.stream_at(actor, node)
         stream.record = actor.record
-        return stream.view(message.id)
+        found = stream.view(message.id)
+        return found if node[0] == actor.branch else msgspec.structs.replace(found, branch=actor.branch)
 
-    async def find(self, actor: DocumentActor, place: Place) -> int:
+    async def find(self, actor: DocumentActor, place: Place) -> Node:
         """The durable version that place speaks of. Raises VersionNotFound, VersionPruned or InvalidRequest."""
         if (place.version, place.at, place.tag).count(None) < 2:
             raise InvalidRequest("a version, a time or a tag: one of them says which version is meant", reason="place")
@@ -61,100 +70,103 @@ class Reader:
             return await self._find_time(actor, place.at)
         if place.tag is not None:
             return await self._find_tag(actor, place.tag)
-        if place.version is None:
-            return actor.durable
-        if not 1 <= place.version <= actor.durable:
-            raise actor.no_such_version(place.version)
-        return place.version
+        version = actor.durable if place.version is None else place.version
+        node = locate(actor.record, actor.branch, version) if 1 <= version <= actor.durable else None
+        if node is None:
+            raise actor.no_such_version(version)
+        return node
 
-    async def stream_at(self, actor: DocumentActor, version: int) -> Stream:
+    async def stream_at(self, actor: DocumentActor, node: Node) -> Stream:
         """A stream of its own, as of a durable version. Raises VersionPruned."""
-        rows = self._tail_rows(actor, 1, version)
-        archived = rows[0].event.version - 1 if rows else version
-        stream = Stream(actor.document, actor.branch, self._limits)
-        if archived:
-            stretch = await self.archive.load_version(actor.document, actor.branch, archived)
-            if stretch is not None:
-                stream.load(stretch)
-            elif not rows or not _sets_all(rows[0].event):
-                raise await self._gone(actor, version)
-            else:
-                stream.version = archived
-        for row in rows:
-            stream.replay(row)
-        if stream.version != version:  # it was left out by an import
-            raise await self._gone(actor, version)
+        stream = await self._builder.at(actor.document, *node)
+        if stream is None:
+            raise await self._gone(actor, node)
         return stream
 
-    async def row(self, actor: DocumentActor, version: int) -> Row:
+    async def value_at(self, document: str, node: Node) -> Any:
+        """The frozen value as of a durable version, NOTHING where the document did not exist then. Raises VersionPruned."""
+        stream = await self._builder.at(document, *node)
+        if stream is None:
+            raise VersionPruned(
+                f"version {node[1]} of {document!r}, on {node[0]!r}, is not kept any more",
+                document=document,
+                branch=node[0],
+                version=node[1],
+                newest=None,
+                oldest=None,
+            )
+        return stream.value() if stream.exists else NOTHING
+
+    async def row(self, actor: DocumentActor, node: Node) -> Row:
         """The event of a durable version. Raises VersionPruned."""
-        rows = self._tail_rows(actor, version, version)
+        branch, version = node
+        rows = self._builder.tail_rows(actor.document, branch, version, version)
         if not rows:
             rows = await self.archive.history(
-                actor.document, actor.branch, first=version, last=version, newest_first=False, limit=1
+                actor.document, branch, first=version, last=version, newest_first=False, limit=1
             )
         if not rows:
-            raise await self._gone(actor, version)
+            raise await self._gone(actor, node)
         return rows[0]
 
-    async def digest(self, actor: DocumentActor, version: int) -> bytes:
-        """The stream's digest as of a durable version. Raises VersionPruned."""
-        rows = self._tail_rows(actor, 1, version)
+    async def digest(self, actor: DocumentActor, node: Node) -> bytes:
+        """The digest, as of a durable version, of the stream that it was made on. Raises VersionPruned."""
+        branch, version = node
+        rows = self._builder.tail_rows(actor.document, branch, 1, version)
         archived = rows[0].event.version - 1 if rows else version
         digest: bytes | None = GENESIS
         if archived:
-            (head,) = await self.archive.heads([(actor.document, actor.branch)])
+            (head,) = await self.archive.heads([(actor.document, branch)])
             if head is not None:
                 known = min(head.version, archived)
-                digest = await digest_at(self.archive, actor.document, actor.branch, known)
+                digest = await digest_at(self.archive, actor.document, branch, known)
         if digest is None or (rows and rows[-1].event.version != version):
-            raise await self._gone(actor, version)
+            raise await self._gone(actor, node)
         for row in rows:
             digest = link(digest, commitment(self._tail.salt(row.position), row.event))
         return digest
 
-    async def _find_time(self, actor: DocumentActor, at: int) -> int:
-        version = await self.version_at(actor, at)
-        for gap in await self.archive.gaps(actor.document, actor.branch):
-            if gap.first == version + 1 and gap.at <= at:
-                raise await self._gone(actor, gap.last)
-        if version == 0:
-            raise VersionNotFound(
-                f"{actor.document!r} had no version at that time yet",
-                document=actor.document,
-                branch=actor.branch,
-                version=None,
-                newest=actor.durable,
+    def segments(self, actor: DocumentActor) -> list[Segment]:
+        """What the history of the actor's branch consists of, the newest first."""
+        if actor.branch is MAIN:
+            return [Segment(MAIN, 1, actor.durable)]
+        return segments(actor.record, actor.branch, actor.durable)
+
+    async def _find_time(self, actor: DocumentActor, at: int) -> Node:
+        for segment in self.segments(actor):
+            version = await self._version_at(actor.document, segment, at)
+            for gap in await self._gaps(actor.document, segment):
+                if gap.first == max(version, segment.first - 1) + 1 and gap.at <= at:
+                    raise await self._gone(actor, (segment.branch, gap.last))
+            if version:
+                return segment.branch, version
+        raise VersionNotFound(
+            f"{actor.document!r} had no version at that time yet",
+            document=actor.document,
+            branch=actor.branch,
+            version=None,
+            newest=actor.durable,
+        )
+
+    async def _version_at(self, document: str, segment: Segment, at: int) -> int:
+        """The newest version of the segment that is kept and was made then or before; 0 where there is none."""
+        newest = self._builder.newest_until(document, segment.branch, segment.first, segment.last, at)
+        if newest:
+            return newest
+        found = await self.archive.find_time(document, segment.branch, at)
+        if found is not None and found.event.version > segment.last:
+            older = await self.archive.history(
+                document, segment.branch, first=segment.first, last=segment.last, newest_first=True, limit=1
             )
-        return version
+            found = older[0] if older else None
+        return 0 if found is None or found.event.version < segment.first else found.event.version
 
-    async def version_at(self, actor: DocumentActor, at: int) -> int:
-        """The newest version that is kept and was made then or before; 0 where there is none."""
-        positions = actor.tail_positions()
-        if positions and self._tail.row(positions[0]).event.at <= at:
-            place = bisect_right(positions, at, key=lambda position: self._tail.row(position).event.at)
-            newest = self._tail.row(positions[place - 1])
-            return newest.event.version
-        row = await self.archive.find_time(actor.document, actor.branch, at)
-        return 0 if row is None else row.event.version
-
-    async def _find_tag(self, actor: DocumentActor, tag: str) -> int:
+    async def _find_tag(self, actor: DocumentActor, tag: str) -> Node:
         """The newest version that has the tag and is kept."""
-        said = {} if actor.record is None else labels(actor.record, actor.branch)
-        given = {version for version, tags in said.items() if tags.get(tag) is True}
-        lost = {version for version, tags in said.items() if tags.get(tag) is False}
-        for row in reversed(self._tail_rows(actor, 1, actor.durable)):
-            version = row.event.version
-            if version in given or (version not in lost and tag in (row.event.meta or _NOTHING_SAID).tags):
-                return version
-        made_with = await self._find_made_with(actor, tag, lost)
-        for version in sorted(given, reverse=True):
-            if version <= made_with:
-                break
-            if await self.archive.load_version(actor.document, actor.branch, version) is not None:
-                return version
-        if made_with:
-            return made_with
+        for segment in self.segments(actor):
+            version = await self._find_tag_in(actor, segment, tag)
+            if version:
+                return segment.branch, version
         raise VersionNotFound(
             f"{actor.document!r} has no version with the tag {tag!r}",
             document=actor.document,
@@ -163,23 +175,46 @@ class Reader:
             newest=actor.durable,
         )
 
-    async def _find_made_with(self, actor: DocumentActor, tag: str, lost: set[int]) -> int:
-        last = actor.durable
+    async def _find_tag_in(self, actor: DocumentActor, segment: Segment, tag: str) -> int:
+        """0 where there is none."""
+        said = {} if actor.record is None else labels(actor.record, segment.branch)
+        said = {version: tags for version, tags in said.items() if segment.first <= version <= segment.last}
+        given = {version for version, tags in said.items() if tags.get(tag) is True}
+        lost = {version for version, tags in said.items() if tags.get(tag) is False}
+        for row in reversed(self._builder.tail_rows(actor.document, segment.branch, segment.first, segment.last)):
+            version = row.event.version
+            if version in given or (version not in lost and tag in (row.event.meta or _NOTHING_SAID).tags):
+                return version
+        made_with = await self._find_made_with(actor.document, segment, tag, lost)
+        for version in sorted(given, reverse=True):
+            if version <= made_with:
+                break
+            if await self.archive.load_version(actor.document, segment.branch, version) is not None:
+                return version
+        return made_with
+
+    async def _find_made_with(self, document: str, segment: Segment, tag: str, lost: set[int]) -> int:
+        last = segment.last
         while True:
-            found = await self.archive.find_tag(actor.document, actor.branch, tag, last=last)
-            if found is None:
+            found = await self.archive.find_tag(document, segment.branch, tag, last=last)
+            if found is None or found < segment.first:
                 return 0
             if found not in lost:
                 return found
             last = found - 1
 
-    async def _gone(self, actor: DocumentActor, version: int) -> VersionPruned:
-        gaps = await self.archive.gaps(actor.document, actor.branch)
+    async def _gaps(self, document: str, segment: Segment) -> list[Gap]:
+        """Those among the segment's versions; where another branch goes on, nothing is missing."""
+        return [gap for gap in await self.archive.gaps(document, segment.branch) if segment.first <= gap.first <= segment.last]
+
+    async def _gone(self, actor: DocumentActor, node: Node) -> VersionPruned:
+        branch, version = node
+        gaps = await self.archive.gaps(actor.document, branch)
         oldest = gaps[-1].last + 1 if gaps else None
         return VersionPruned(
             f"version {version} of {actor.document!r} is not kept any more; from version {oldest} on, all are",
             document=actor.document,
-            branch=actor.branch,
+            branch=branch,
             version=version,
             newest=actor.durable,
             oldest=oldest,
@@ -192,17 +227,14 @@ class Reader:
         newest = actor.durable
         first = max(1, message.first if message.first is not None else 1)
         last = min(newest, message.last if message.last is not None else newest)
-        if message.since is not None:
-            first = max(first, await self.version_at(actor, message.since - 1) + 1)
-        if message.until is not None:
-            last = min(last, await self.version_at(actor, message.until))
         condition = Condition(actor, message)
         limit = min(message.limit, self._limits.page_items_max)
         bytes_max = min(_PAGE_BYTES_MAX, self._limits.frame_bytes_max // 2)
         entries: list[Entry] = []
         size = searched = 0
         more = True
-        async for row in self.versions(actor, first, last, newest_first=message.newest_first):
+        wanted = await self._wanted(actor, message, first, last)
+        async for row in self._in_segments(actor.document, wanted, newest_first=message.newest_first):
             if len(entries) >= limit or searched >= _ROWS_SEARCHED_MAX:
                 break
             searched += 1
@@ -210,30 +242,59 @@ class Reader:
                 size += _entry_bytes(row.event)
                 if entries and size > bytes_max:
                     break
-                entries.append(entry_of(row.event, condition.meta(row.event)))
+                entries.append(entry_of(row.event, condition.meta(row.event), actor.branch))
             if message.newest_first:
                 last = row.event.version - 1
             else:
                 first = row.event.version + 1
         else:
             more = False
-        gaps = await self.archive.gaps(actor.document, actor.branch)
-        oldest = gaps[-1].last + 1 if gaps else 1
         next_ = last if message.newest_first else first
-        return Versions(message.id, tuple(entries), more, newest, next_, oldest)
+        return Versions(message.id, tuple(entries), more, newest, next_, await self._oldest(actor))
 
-    async def versions(self, actor: DocumentActor, first: int, last: int, *, newest_first: bool) -> AsyncIterator[Row]:
-        """Rows of durable versions first..last, as they are needed."""
-        while first <= last:
-            rows = await self._rows(actor, first, last, newest_first, _ROWS_TOGETHER)
-            if not rows:
-                return
-            for row in rows:
-                yield row
-            if newest_first:
-                last = rows[-1].event.version - 1
-            else:
-                first = rows[-1].event.version + 1
+    async def versions(self, actor: DocumentActor, last: int) -> AsyncIterator[Row]:
+        """Rows of durable versions, from `last` back to the first of the branch's history, as they are needed."""
+        async for row in self._in_segments(actor.document, _clipped(self.segments(actor), 1, last), newest_first=True):
+            yield row
+
+    async def back_from(self, document: str, record: Any, node: Node) -> AsyncIterator[Row]:
+        """Rows of durable versions, from node back to the first of its history, as they are needed."""
+        async for row in self._in_segments(document, line_segments(record, node), newest_first=True):
+            yield row
+
+    async def _wanted(self, actor: DocumentActor, message: History, first: int, last: int) -> list[Segment]:
+        found: list[Segment] = []
+        for segment in _clipped(self.segments(actor), first, last):
+            start, end = segment.first, segment.last
+            if message.since is not None:
+                start = max(start, await self._version_at(actor.document, segment, message.since - 1) + 1)
+            if message.until is not None:
+                end = min(end, await self._version_at(actor.document, segment, message.until))
+            found.append(Segment(segment.branch, start, end))
+        return found if message.newest_first else found[::-1]
+
+    async def _oldest(self, actor: DocumentActor) -> int:
+        """From there on no version is missing."""
+        for segment in self.segments(actor):
+            if gaps := await self._gaps(actor.document, segment):
+                return gaps[-1].last + 1
+        return 1
+
+    async def _in_segments(
+        self, document: str, wanted: Sequence[Segment], *, newest_first: bool
+    ) -> AsyncIterator[Row]:
+        for segment in wanted:
+            first, last = segment.first, segment.last
+            while first <= last:
+                rows = await self._rows(document, segment.branch, first, last, newest_first, _ROWS_TOGETHER)
+                if not rows:
+                    break
+                for row in rows:
+                    yield row
+                if newest_first:
+                    last = rows[-1].event.version - 1
+                else:
+                    first = rows[-1].event.version + 1
 
     async def rows(self, position: int, *, rows_max: int, bytes_max: int, pattern: Pattern, branch: str) -> list[Row]:
         """Rows of all streams from `position` on, in order; empty only at the durable end.
@@ -263,20 +324,22 @@ class Reader:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    async def _rows(self, actor: DocumentActor, first: int, last: int, newest_first: bool, limit: int) -> Sequence[Row]:
+    async def _rows(
+        self, document: str, branch: str, first: int, last: int, newest_first: bool, limit: int
+    ) -> Sequence[Row]:
         """Some rows of first..last, at least one where there is one, beginning at the end that was asked for."""
         while True:
-            start, oldest_in_tail = self._tail.start, self._oldest_in_tail(actor)
+            start, oldest_in_tail = self._tail.start, self._builder.oldest_in_tail(document, branch) or last + 1
             if newest_first and last >= oldest_in_tail:
-                rows = self._tail_rows(actor, max(first, last - limit + 1), last)
+                rows = self._builder.tail_rows(document, branch, max(first, last - limit + 1), last)
                 if rows:
                     return rows[::-1]
-                last = oldest_in_tail - 1  # an import left some out
+                last = oldest_in_tail - 1  # some were left out
             if not newest_first and first >= oldest_in_tail:
-                return self._tail_rows(actor, first, last)[:limit]
+                return self._builder.tail_rows(document, branch, first, last)[:limit]
             found = await self.archive.history(
-                actor.document,
-                actor.branch,
+                document,
+                branch,
                 first=first,
                 last=min(last, oldest_in_tail - 1),
                 newest_first=newest_first,
@@ -286,24 +349,15 @@ class Reader:
                 return found
             if self._tail.start == start:
                 # Nothing in the archive: what follows, if anything, is in the tail.
-                return self._tail_rows(actor, first, last)[:limit]
+                return self._builder.tail_rows(document, branch, first, last)[:limit]
 
-    def _oldest_in_tail(self, actor: DocumentActor) -> int:
-        """The oldest version that the tail has; durable + 1 where it has none."""
-        positions = actor.tail_positions()
-        return self._tail.row(positions[0]).event.version if positions else actor.durable + 1
 
-    def _tail_rows(self, actor: DocumentActor, first: int, last: int) -> list[Row]:
-        """Those rows of versions first..last that the tail has, in order."""
-        positions = actor.tail_positions()
-        oldest = self._oldest_in_tail(actor)
-        if oldest + len(positions) - 1 != actor.durable:  # an import left some out
-            rows = [self._tail.row(position) for position in positions]
-            return [row for row in rows if first <= row.event.version <= last]
-        return [
-            self._tail.row(positions[version - oldest])
-            for version in range(max(first, oldest), min(last, actor.durable) + 1)
-        ]
+def _clipped(found: Sequence[Segment], first: int, last: int) -> list[Segment]:
+    return [
+        Segment(segment.branch, max(first, segment.first), min(last, segment.last))
+        for segment in found
+        if segment.first <= last and segment.last >= first
+    ]
 
 
 class Condition:
@@ -319,7 +373,7 @@ class Condition:
     def meta(self, event: Event) -> Meta | None:
         """With the tags that the version has by now."""
         actor = self._actor
-        return event.meta if actor.record is None else actor.labelled(event.version, event.meta)
+        return event.meta if actor.record is None else labelled(actor.record, event)
 
     def holds(self, event: Event) -> bool:
         if self._by is not None and (event.meta is None or event.meta.by != self._by):
@@ -331,8 +385,11 @@ class Condition:
         return self._path is None or touches(decode_delta(event.delta), self._path)
 
 
-def entry_of(event: Event, meta: Meta | None) -> Entry:
-    return Entry(event.version, event.kind, event.at, Raw(bytes(event.delta)), meta, request_of(event))
+def entry_of(event: Event, meta: Meta | None, branch: str) -> Entry:
+    """branch: that was asked about."""
+    made_on = "" if event.branch == branch else event.branch
+    delta = Raw(bytes(event.delta))
+    return Entry(event.version, event.kind, event.at, delta, meta, request_of(event), made_on, event.parents)
 
 
 def request_of(event: Event) -> str:
@@ -340,8 +397,9 @@ def request_of(event: Event) -> str:
     return event.key if event.key is not None else f"{event.origin}:{event.request}"
 
 
-def _sets_all(event: Event) -> bool:
-    return sets_all(event.kind, decode_delta(event.delta))
+def labelled(record: Any, event: Event) -> Meta | None:
+    """What is said of an event by now."""
+    return with_labels(event.meta, labels_of(record, event.branch, event.version))
 
 
 def _entry_bytes(event: Event) -> int:

@@ -14,7 +14,9 @@ from typing import Any
 import anyio
 
 from palimpsest.actors.committer import Asker, Committer, Entry
+from palimpsest.actors.building import Builder
 from palimpsest.actors.document import (
+    UNKNOWN,
     DocumentActor,
     Key,
     Lookup,
@@ -28,30 +30,33 @@ from palimpsest.actors.document import (
 )
 from palimpsest.actors.stream import Stream, ends, is_whole
 from palimpsest.actors.tail import Tail
-from palimpsest.actors.transaction import SILENT, Transaction, TransactionAnswer
+from palimpsest.actors.transaction import SILENT, Task, Transaction, TransactionAnswer, write_of
 from palimpsest.errors import (
-    BranchNotFound,
     InternalError,
+    InvalidName,
     InvalidRequest,
     LimitExceeded,
     Overloaded,
     PalimpsestError,
+    VersionPruned,
 )
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
-from palimpsest.protocol.messages import Transact
-from palimpsest.state.names import check_name
+from palimpsest.protocol.messages import GUARD, Part, Transact
+from palimpsest.state.lines import live_line
+from palimpsest.state.names import check_branch, check_name
 from palimpsest.state.ops import decode_delta
 from palimpsest.state.working import apply_delta
 from palimpsest.storage.contracts import Archive, Stretch
 from palimpsest.storage.events import Batch, Event
+from palimpsest.state.system import BRANCHES, shared_base
 from palimpsest.words import MAIN, RECORD, Kind
 
 log = get_logger("palimpsest.actors")
 
 _WAKE_TOGETHER = 64
 _UPDATE, _DELETE, _ERASE = int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
-_WRITTEN = frozenset((int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE)))
+_WRITTEN = frozenset((int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), GUARD))
 
 Job = Callable[[], Awaitable[None]]
 
@@ -66,7 +71,11 @@ class Registry:
         limits: Limits,
         start_job: Callable[[Job], None],
         look_up: Callable[[DocumentActor, Lookup, Asker, int], None],
+        absent: Callable[[DocumentActor, Request, Asker, int], None],
+        transact_slowly: Callable[[Transact, Asker, int], None],
     ) -> None:
+        """absent: told of what is asked of a branch that the document does not have; it answers. transact_slowly: of a transaction in
+        which a branch may have to be made, or versions joined."""
         self.limits = limits
         self.mailbox_items_max = limits.mailbox_items_max
         self.tail = tail
@@ -81,6 +90,11 @@ class Registry:
         self.crashes = 0
         self.wakes = 0
         self.look_up = look_up
+        self.on_absent = absent
+        self.builder = Builder(archive, tail, limits, lambda document, branch: self.tail_positions(key_of(document, branch)))
+        self._transact_slowly = transact_slowly
+        self._branches: dict[str, dict[str, DocumentActor]] = {}
+        """The actors of branches other than `main`, by document and by branch."""
         self._archive = archive
         self._start_job = start_job
         self._dropped: dict[Key, deque[int]] = {}
@@ -114,28 +128,81 @@ class Registry:
             self._crash(actor, message.id, asker, error)
 
     def actor(self, document: str, branch: str) -> DocumentActor:
-        """The actor, awake or about to be. Raises InvalidName or BranchNotFound."""
-        if branch not in (MAIN, RECORD):
-            raise BranchNotFound(f"{document!r} has no branch {branch!r}", document=document, branch=branch)
+        """The actor, awake or about to be. Raises InvalidName."""
         key = key_of(document, branch)
         actor = self.actors.get(key)
         if actor is None:
             check_name(document, name_bytes_max=self.limits.name_bytes_max)
-            actor = self.actors[key] = make_actor(document, branch, self)
+            if branch not in (MAIN, RECORD):
+                self._check_branch(document, branch)
+            actor = self._put(make_actor(document, branch, self))
             actor.positions = self._dropped.pop(key, actor.positions)
             self._wake(actor)
         return actor
 
-    def transact(self, message: Transact, asker: Asker, now: int, kinds: frozenset[int] = _WRITTEN) -> None:
-        """kinds: that its parts may have. Raises nothing; the asker hears."""
+    def _check_branch(self, document: str, branch: str) -> None:
+        check_branch(branch, name_bytes_max=self.limits.name_bytes_max)
+        reason = "names that begin with `$` are the server's own"
+        if branch.startswith("$"):
+            raise InvalidName(f"{branch!r} is no name of a branch: {reason}", name=branch, reason=reason)
+        if document.startswith("$"):
+            raise InvalidName(f"{document!r} has no branches: {reason}", name=document, reason=reason)
+
+    def _put(self, actor: DocumentActor) -> DocumentActor:
+        self.actors[actor.key] = actor
+        if actor.branch is not MAIN:
+            self._branches.setdefault(actor.document, {})[actor.branch] = actor
+        return actor
+
+    def _remove(self, actor: DocumentActor) -> None:
+        del self.actors[actor.key]
+        others = self._branches.get(actor.document)
+        if others is not None and others.get(actor.branch) is actor:
+            del others[actor.branch]
+            if not others:
+                del self._branches[actor.document]
+
+    def names_awake(self, branch: str) -> list[str]:
+        """Documents whose actor of that branch is there; among them are all of which the tail has anything."""
+        if branch == MAIN:
+            return [key for key in self.actors if type(key) is str]
+        return [document for document, others in self._branches.items() if branch in others]
+
+    def awake_branches(self, document: str) -> list[DocumentActor]:
+        """The actors of all of its branches that there are, those of the record and of absent branches included."""
+        main = self.actors.get(document)
+        return [*([] if main is None else [main]), *self._branches.get(document, {}).values()]
+
+    def transact(self, message: Transact, asker: Asker, now: int) -> None:
+        """Raises nothing; the asker hears."""
         try:
             if self.refusal is not None:
                 raise self.refusal
-            actors = self._parties(message, kinds)
+            self._check_parts(message)
+            tasks = [Task(self.actor(part.document, part.branch), write_of(message, part)) for part in message.parts]
         except PalimpsestError as error:
             asker.fail(message.id, error)
             return
-        transaction = Transaction(message, asker, now if message.at is None else min(message.at, now), actors)
+        now = now if message.at is None else min(message.at, now)
+        if any(_is_special(task.actor, part) for task, part in zip(tasks, message.parts, strict=True)):
+            self._transact_slowly(message, asker, now)
+        else:
+            self.together(message, tasks, asker, now)
+
+    def together(self, request: Any, tasks: Sequence[Task], asker: Asker, now: int) -> None:
+        """All of tasks or none, in their order. request: with id, key and repeat; answered by a `Transacted`. Raises nothing."""
+        transaction = Transaction(request, asker, now, tasks)
+        actors = transaction.actors
+        for actor in actors:
+            if actor.pending >= self.mailbox_items_max:
+                error = Overloaded(
+                    f"the mailbox of {actor.document!r} is full",
+                    limit="mailbox_items_max",
+                    maximum=self.mailbox_items_max,
+                )
+                asker.fail(request.id, error)
+                return
+            actor.used = self.tick
         ready = transaction.looked_up and not self.committer.blocked
         if ready and all(actor.inbox is None for actor in actors):
             self._execute(transaction)
@@ -198,10 +265,10 @@ class Registry:
         transaction.asker.fail(transaction.message.id, error)
         self._free(transaction)
 
-    def _parties(self, message: Transact, kinds: frozenset[int]) -> list[DocumentActor]:
+    def _check_parts(self, message: Transact) -> None:
         parts = message.parts
-        if not parts:
-            raise InvalidRequest("a transaction without parts", reason="no parts")
+        if not parts or all(part.kind == GUARD for part in parts):
+            raise InvalidRequest("a transaction that changes nothing", reason="no parts")
         if message.at is not None and message.at < 0:
             raise InvalidRequest("a time before 1970", reason="at")
         check_key(message.key, self.limits)
@@ -214,20 +281,12 @@ class Registry:
                 actual=len(parts),
             )
         for part in parts:
-            if part.kind not in kinds:
+            if part.kind not in _WRITTEN:
                 raise InvalidRequest(f"{part.document!r}: no kind {part.kind}", reason="kind")
+            if part.kind == GUARD and (part.expect is None or part.base is not None or part.merged):
+                raise InvalidRequest(f"{part.document!r}: a guard has a version to expect, and no more", reason="guard")
         if len({(part.document, part.branch) for part in parts}) < len(parts):
             raise InvalidRequest("a document branch twice in one transaction", reason="twice")
-        actors = [self.actor(part.document, part.branch) for part in parts]
-        for actor in actors:
-            if actor.pending >= self.mailbox_items_max:
-                raise Overloaded(
-                    f"the mailbox of {actor.document!r} is full",
-                    limit="mailbox_items_max",
-                    maximum=self.mailbox_items_max,
-                )
-            actor.used = self.tick
-        return actors
 
     def _all_arrived(self, transaction: Transaction) -> None:
         if transaction.over:  # it waited for room, and the batch that it waited for failed
@@ -253,8 +312,8 @@ class Registry:
             self._log_crash(message.id, error)
             asker.fail(message.id, _internal_error(error))
             return
-        answer = TransactionAnswer(asker, [event for _, event in made])
-        for index, (actor, event) in enumerate(made):
+        answer = TransactionAnswer(asker, [event for _, event, is_told in made if is_told])
+        for index, (actor, event, _) in enumerate(made):
             actor.pending += 1
             last = index == len(made) - 1
             self.committer.add((actor, answer if last else SILENT, message.id, event), actor.delta_bytes)
@@ -268,7 +327,7 @@ class Registry:
 
     def _recall_transaction(self, transaction: Transaction) -> None:
         identity = identity_of(transaction.message, transaction.asker)
-        found = [actor.recall(identity) for actor in transaction.actors]
+        found = [actor.recall(identity) for actor in transaction.told]
         if all(found):
             self._answer_transaction_repeat(transaction, found)
             return
@@ -278,7 +337,7 @@ class Registry:
         message, asker = transaction.message, transaction.asker
         made: list[tuple[int, int] | None] = []
         try:
-            for actor in transaction.actors:
+            for actor in transaction.told:
                 row = await self._archive.find_request(
                     actor.document, actor.branch, origin=asker.client, request=message.id, key=message.key
                 )
@@ -298,11 +357,11 @@ class Registry:
         transaction.over = True
         id, asker = transaction.message.id, transaction.asker
         events: list[Any] = []
-        for actor, found in zip(transaction.actors, made, strict=True):
+        for actor, found in zip(transaction.told, made, strict=True):
             assert found is not None
             events.append(_Version(actor.document, actor.branch, found[0], found[1]))
         answer = TransactionAnswer(asker, events, repeat=True).message(id)
-        last, version = transaction.actors[-1], events[-1].version
+        last, version = transaction.told[-1], events[-1].version
         if version <= last.durable:
             asker.reply(answer)
         else:
@@ -333,7 +392,7 @@ class Registry:
             key = key_of(event.document, event.branch)
             actor = self.actors.get(key)
             if actor is None:
-                actor = self.actors[key] = make_actor(event.document, event.branch, self)
+                actor = self._put(make_actor(event.document, event.branch, self))
                 actor.inbox = deque()
                 self._asleep.append(actor)
             actor.positions.append(position)
@@ -368,16 +427,96 @@ class Registry:
         found = dict(zip(streams + records, stretches, strict=True))
         for actor in actors:
             try:
-                self._revive(actor, found[actor.document, actor.branch])
-                if actor.branch != RECORD:
-                    actor.record = self._record(actor.document, found[actor.document, RECORD])
+                if actor.branch == RECORD:
+                    actor.record = None
+                    self._revive(actor, found[actor.document, RECORD])
+                    continue
+                actor.record = self._record(actor.document, found[actor.document, RECORD])
+                if actor.branch == MAIN:
+                    self._revive(actor, found[actor.document, MAIN])
             except Exception as error:
                 self._log_crash(0, error)
                 self._drop(actor, _internal_error(error))
-                continue
+        for actor in actors:
+            if self.actors.get(actor.key) is actor:
+                await self._rise(actor, found[actor.document, actor.branch])
+
+    async def _rise(self, actor: DocumentActor, stretch: Stretch | None) -> None:
+        """The last step of waking. stretch: what the archive knows of its stream."""
+        try:
+            if actor.branch not in (MAIN, RECORD):
+                await self._find_line(actor, 0 if stretch is None else stretch.head.version)
+        except PalimpsestError as error:
+            self._drop(actor, error)
+            return
+        except Exception as error:
+            self._log_crash(0, error)
+            self._drop(actor, _internal_error(error))
+            return
+        if self.actors.get(actor.key) is actor:
             actor.durable = actor.version
+            actor.asleep = False
             self.wakes += 1
             actor.drain()
+
+    async def _find_line(self, actor: DocumentActor, archived: int) -> None:
+        """The actor of a branch becomes what the branch is, as its record says at the end of it."""
+        document, branch = actor.document, actor.branch
+        while True:
+            line = live_line(actor.record, branch)
+            newest = self.builder.newest_in_tail(document, branch) or archived
+            has_own = line is not None and newest >= line.first
+            base = (branch, newest) if has_own or (line is None and newest) else None if line is None else line.base
+            value = None if base is None else await self.builder.at(document, *base)
+            overlay = await self._shared_base(document, branch) if line is None else None
+            again = self.builder.newest_in_tail(document, branch) or archived
+            if live_line(actor.record, branch) == line and again == newest:
+                break
+        if base is not None and value is None:
+            raise VersionPruned(
+                f"version {base[1]} of {document!r}, on {base[0]!r}, is not kept any more",
+                document=document,
+                branch=base[0],
+                version=base[1],
+                newest=newest,
+                oldest=None,
+            )
+        actor.newest_before, actor.overlay = newest, overlay
+        if has_own or line is None:
+            actor.begin(value, newest)
+            actor.due = None
+            if line is None:
+                actor.line, actor.is_absent = None, False
+                actor.end_line()
+                actor.newest_before = newest
+            else:
+                actor.line, actor.is_absent, actor.decisions = line, False, actor.table
+        else:
+            assert line is not None
+            actor.line = None
+            actor.begin_line(line, value)
+
+    async def _shared_base(self, document: str, branch: str) -> str | None:
+        """The branch that stands in for this one, where it was made for many documents."""
+        name = BRANCHES + branch
+        (stretch,) = await self._load([(name, MAIN)])
+        if stretch is None and not self.tail_positions(name):
+            return None
+        shared = Stream(name, MAIN, self.limits)
+        self._revive(shared, stretch)
+        return shared_base(shared.value(), document) if shared.exists else None
+
+    def _check_lines(self, document: str) -> None:
+        """The document's record says something else about its branches: those that are not what it says are woken anew."""
+        for actor in self._branches.get(document, {}).values():
+            if actor.branch == RECORD or actor.asleep or not actor.is_still():
+                continue  # one that is written to is further than what is durable
+            if live_line(actor.record, actor.branch) != actor.line:
+                self._wake_anew(actor)
+
+    def _wake_anew(self, actor: DocumentActor) -> None:
+        actor.asleep, actor.inbox = True, actor.inbox or deque()
+        self._wake(actor)
 
     async def _load(self, streams: list[tuple[str, str]]) -> list[Stretch | None]:
         """What the archive knows, all that the tail does not have any more included."""
@@ -391,7 +530,7 @@ class Registry:
         """stream becomes what the archive knows, and what the tail has beyond it."""
         if stretch is not None:
             stream.load(stretch)
-        for position in self.tail_positions(key_of(stream.document, stream.branch)):
+        for position in list(self.tail_positions(key_of(stream.document, stream.branch))):
             row = self.tail.row(position)
             if row.event.version > stream.version:
                 stream.replay(row)
@@ -428,6 +567,8 @@ class Registry:
                 self._note_existence(position, event)
             if actor.branch is not MAIN:
                 self._note_record(event)
+            elif event.document.startswith(BRANCHES):
+                self._note_shared(event)
             position += 1
 
     def on_failed(self, entries: list[Entry], error: PalimpsestError) -> None:
@@ -448,15 +589,29 @@ class Registry:
             self.existence[event.document] = (position, exists)
 
     def _note_record(self, event: Event) -> None:
-        """What is said of a document's versions is durable, and to be seen from now on."""
-        actor = self.actors.get(event.document)
-        if event.branch != RECORD or actor is None:
+        """What is said of a document's versions and branches is durable, and to be seen from now on."""
+        if event.branch != RECORD:
             return
+        actors = [actor for actor in self.awake_branches(event.document) if actor.record is not UNKNOWN]
         ops = decode_delta(event.delta)
-        if ends(event.kind, ops):
-            actor.record = None
-        else:
-            actor.record = apply_delta(actor.record, ops, depth_max=self.limits.depth_max)
+        before: Any = UNKNOWN
+        after: Any = None
+        for actor in actors:
+            if actor.branch == RECORD:
+                continue
+            if actor.record is not before:
+                before = actor.record
+                after = None if ends(event.kind, ops) else apply_delta(before, ops, depth_max=self.limits.depth_max)
+            actor.record = after
+        self._check_lines(event.document)
+
+    def _note_shared(self, event: Event) -> None:
+        """A branch of many documents was made, changed or deleted."""
+        branch = event.document.removeprefix(BRANCHES)
+        for others in self._branches.values():
+            actor = others.get(branch)
+            if actor is not None and actor.is_absent and not actor.asleep and actor.is_still():
+                self._wake_anew(actor)
 
     def on_archived(self, position: int) -> None:
         """Everything before position can be read from the archive."""
@@ -477,7 +632,7 @@ class Registry:
         internal = _internal_error(error)
         asker.fail(id, internal)
         actor.abandon(internal)
-        fresh = self.actors[actor.key] = make_actor(actor.document, actor.branch, self)
+        fresh = self._put(make_actor(actor.document, actor.branch, self))
         fresh.positions = actor.positions  # the committer's entries still speak of the old actor
 
         async def wake() -> None:
@@ -491,7 +646,7 @@ class Registry:
         """Forgets the actor, nothing of which is undecided; the next command wakes it from the log. Not sooner: what made
         it fail may still be so."""
         if self.actors.get(actor.key) is actor:
-            del self.actors[actor.key]
+            self._remove(actor)
             if positions := actor.tail_positions():
                 self._dropped[actor.key] = deque(positions)
         actor.abandon(error)
@@ -515,7 +670,7 @@ class Registry:
             if index % 200 == 199:
                 await anyio.lowlevel.checkpoint()
             if self.tick - actor.used > idle_ticks and self._can_go(actor):
-                del self.actors[actor.key]
+                self._remove(actor)
             else:
                 if self.tick - actor.used > 1 and actor.is_still() and actor.exists:
                     actor.cool()
@@ -528,7 +683,7 @@ class Registry:
         for actor in sorted(self.actors.values(), key=lambda actor: actor.used):
             if self._can_go(actor):
                 total -= actor.estimated_bytes()
-                del self.actors[actor.key]
+                self._remove(actor)
                 if total <= maximum:
                     return
 
@@ -543,6 +698,13 @@ class Registry:
             "wakes": self.wakes,
             "crashes": self.crashes,
         }
+
+
+def _is_special(actor: DocumentActor, part: Part) -> bool:
+    """Whether a transaction's part may need more than its actor: a branch to be made, or versions to be looked up."""
+    if part.base is not None or part.merged:
+        return True
+    return actor.branch is not MAIN and (actor.asleep or actor.is_absent)
 
 
 class _Version:

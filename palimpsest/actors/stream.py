@@ -11,7 +11,7 @@ The value is held in one or both of two forms: `working`, a pyrsistent value wit
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -26,7 +26,7 @@ from palimpsest.state.values import Value, check_value, decode_plain, decode_val
 from palimpsest.state.working import Working
 from palimpsest.storage.contracts import Row, Stretch
 from palimpsest.storage.events import NO_DELTA, Event
-from palimpsest.words import Kind, Meta
+from palimpsest.words import Kind, Meta, Parents
 
 _CREATE, _UPDATE, _DELETE, _ERASE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 
@@ -51,6 +51,7 @@ class Stream:
         "bytes_bound",
         "delta_bytes",
         "document",
+        "due",
         "encoded",
         "exists",
         "kind",
@@ -79,6 +80,8 @@ class Stream:
         """At least the size of the encoded value."""
         self.delta_bytes = 0
         """Of the event that was decided last."""
+        self.due: Parents | None = None
+        """What the next event comes from beside the version before it."""
 
     # --- commands ----------------------------------------------------------------------------------------------
 
@@ -116,7 +119,12 @@ class Stream:
         self.version = version = self.version + 1
         self.kind = _UPDATE
         self.meta = meta
-        return Event(self.document, self.branch, version, _UPDATE, at, raw, origin, message.id, meta, message.key, more)
+        due = self.due
+        if due is not None:
+            self.due = None
+        return Event(
+            self.document, self.branch, version, _UPDATE, at, raw, origin, message.id, meta, message.key, more, due
+        )
 
     def decide_create(self, message: Create, origin: str, now: int, more: int = 0) -> Event:
         """Raises DocumentExists, InvalidValue or LimitExceeded."""
@@ -164,11 +172,7 @@ class Stream:
 
     def labelled(self, version: int, meta: Meta | None) -> Meta | None:
         """What was said of a version when it was made, with the tags that it was given or lost since."""
-        labels = labels_of(self.record, self.branch, version)
-        if not labels:
-            return meta
-        said = meta or Meta()
-        return Meta(said.by, said.description, effective_tags(said.tags, labels))
+        return with_labels(meta, labels_of(self.record, self.branch, version))
 
     # --- the value -----------------------------------------------------------------------------------------------
 
@@ -220,7 +224,8 @@ class Stream:
         """Goes on by one event of the log. The event's version follows the stream's, or it sets the whole value."""
         event = row.event
         ops = decode_delta(event.delta)
-        assert event.version == self.version + 1 or sets_all(event.kind, ops), (event.version, self.version)
+        follows = event.version == self.version + 1 or starts_line(event) or sets_all(event.kind, ops)
+        assert follows, (event.version, self.version)
         if ends(event.kind, ops):
             self._forget_value()
         else:
@@ -236,13 +241,25 @@ class Stream:
         self.at = event.at
         self.meta = event.meta
 
+    def begin(self, base: Stream | None, version: int) -> None:
+        """Becomes what another branch is, or nothing; version: the number before the first of its own."""
+        self.version = version
+        if base is None:
+            self._forget_value()
+            self.kind, self.meta = _DELETE, None
+            return
+        self.exists, self.kind, self.at, self.meta = base.exists, base.kind, base.at, base.meta
+        self.working = None if base.working is None else base.working.copy()
+        self.encoded, self.bytes_bound = base.encoded, base.bytes_bound
+
     # --- transactions --------------------------------------------------------------------------------------------
 
     def mark(self) -> Mark:
         """What `restore` needs to take back whatever is decided from here on."""
         working = self.working
         kept = None if working is None else working.copy()
-        return (self.version, self.exists, self.kind, self.at, self.meta, kept, self.encoded, self.bytes_bound)
+        state = (self.version, self.exists, self.kind, self.at, self.meta, kept)
+        return (*state, self.encoded, self.bytes_bound, self.due)
 
     def restore(self, mark: Mark) -> None:
         (
@@ -254,6 +271,7 @@ class Stream:
             self.working,
             self.encoded,
             self.bytes_bound,
+            self.due,
         ) = mark
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -275,7 +293,8 @@ class Stream:
         self.version = version = self.version + 1
         self.kind = kind
         self.meta = meta
-        return Event(self.document, self.branch, version, kind, at, delta, origin, request, meta, key, more)
+        due, self.due = self.due, None
+        return Event(self.document, self.branch, version, kind, at, delta, origin, request, meta, key, more, due)
 
     def _wake_value(self) -> Working:
         assert self.encoded is not None
@@ -351,6 +370,19 @@ def is_whole(ops: Sequence[Op]) -> bool:
 def sets_all(kind: int, ops: Sequence[Op]) -> bool:
     """Whether the value after such an event does not depend on the one before it, so that it may follow a gap."""
     return ends(kind, ops) or (bool(ops) and type(ops[0]) is Set and not ops[0].path)
+
+
+def starts_line(event: Event) -> bool:
+    """Whether it is the first version of a branch that another branch is the base of."""
+    return event.parents is not None and event.parents.base is not None
+
+
+def with_labels(meta: Meta | None, labels: Mapping[str, bool]) -> Meta | None:
+    """meta: what a version was made with; labels: the tags that it was given or lost since."""
+    if not labels:
+        return meta
+    said = meta or Meta()
+    return Meta(said.by, said.description, effective_tags(said.tags, labels))
 
 
 def check_meta(meta: Meta, limits: Limits) -> None:

@@ -7,66 +7,95 @@ each other in a circle.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from palimpsest.actors.commands import Remove
+import msgspec
+
 from palimpsest.actors.committer import Asker
+from palimpsest.actors.joining import SILENT_COMMANDS, Guard
 from palimpsest.errors import PalimpsestError
-from palimpsest.protocol.messages import Create, Delete, Made, Part, Transact, Transacted, Update
+from palimpsest.protocol.messages import GUARD, Create, Delete, Made, Part, Transact, Transacted, Update
 from palimpsest.storage.events import Event
 from palimpsest.words import Kind
 
 if TYPE_CHECKING:
     from palimpsest.actors.document import DocumentActor, Write
 
+Prepared = Callable[[], "Write"]
+"""A write that follows from those before it, once they are decided."""
+
+
+class Task(msgspec.Struct, frozen=True, gc=False):
+    """One step of a transaction. told: the answer names the version that it makes."""
+
+    actor: Any
+    write: Any
+    """A Write, or Prepared."""
+    told: bool = True
+
+    @property
+    def is_silent(self) -> bool:
+        """It makes no version."""
+        return type(self.write) in SILENT_COMMANDS
+
 
 class Transaction:
-    """A transaction that is under way. actors: in the order of its parts, none twice."""
+    """A transaction that is under way. request: its message, with id, key and repeat."""
 
-    def __init__(self, message: Transact, asker: Asker, now: int, actors: list[DocumentActor]) -> None:
-        self.message = message
+    def __init__(self, request: Any, asker: Asker, now: int, tasks: Sequence[Task]) -> None:
+        self.message = request
         self.asker = asker
         self.now = now
-        self.actors = actors
+        self.tasks = tasks
+        self.actors: list[DocumentActor] = list(dict.fromkeys(task.actor for task in tasks))
         self.arrived: set[DocumentActor] = set()
         """The actors whose inbox it heads."""
-        self.looked_up = not message.repeat and message.key is None
+        self.looked_up = not request.repeat and request.key is None
         """It is known that this request was not applied before."""
         self.over = False
 
-    def decide(self) -> list[tuple[DocumentActor, Event]]:
-        """Decides every part, or none: raises what a part's decision raises, when all is as it was."""
-        message, last = self.message, len(self.actors) - 1
+    @property
+    def told(self) -> list[DocumentActor]:
+        """The actors whose versions the answer names."""
+        return [task.actor for task in self.tasks if task.told and not task.is_silent]
+
+    def decide(self) -> list[tuple[DocumentActor, Event, bool]]:
+        """Decides every task, or none: raises what a decision raises, when all is as it was. Events, and whether they are told of."""
         marks = [actor.mark() for actor in self.actors]
-        made: list[tuple[DocumentActor, Event]] = []
+        left = sum(not task.is_silent for task in self.tasks)
+        made: list[tuple[DocumentActor, Event, bool]] = []
         try:
-            for index, (actor, part) in enumerate(zip(self.actors, message.parts, strict=True)):
-                made.append((actor, self._decide_part(actor, part, last - index)))
+            for task in self.tasks:
+                left -= not task.is_silent
+                write = task.write() if callable(task.write) else task.write
+                event = task.actor.decisions[type(write)](task.actor, write, self.asker.client, self.now, left)
+                if event is not None:
+                    made.append((task.actor, event, task.told))
         except BaseException:
             for actor, mark in zip(self.actors, marks, strict=True):
                 actor.restore(mark)
             raise
         return made
 
-    def _decide_part(self, actor: DocumentActor, part: Part, more: int) -> Event:
-        message, origin, now = self.message, self.asker.client, self.now
-        id, meta, key = message.id, message.meta, message.key
-        write: Write
-        if part.kind == Kind.UPDATE:
-            write = Update(id, part.document, part.body, part.branch, part.expect, False, meta, key)
-        elif part.kind == Kind.CREATE:
-            write = Create(id, part.document, part.body, part.branch, False, meta, key)
-        elif part.kind == Kind.DELETE:
-            write = Delete(id, part.document, part.branch, part.expect, False, meta, key)
-        else:
-            write = Remove(id, part.document, part.branch, False, meta, key, part.expect)
-        return actor.decisions[type(write)](actor, write, origin, now, more)
+
+def write_of(message: Transact, part: Part) -> Write:
+    """What a part of a transaction asks of its document."""
+    id, meta, key = message.id, message.meta, message.key
+    if part.kind == Kind.UPDATE:
+        return Update(id, part.document, part.body, part.branch, part.expect, False, meta, key)
+    if part.kind == Kind.CREATE:
+        return Create(id, part.document, part.body, part.branch, False, meta, key)
+    if part.kind == Kind.DELETE:
+        return Delete(id, part.document, part.branch, part.expect, False, meta, key)
+    assert part.kind == GUARD, part.kind
+    return Guard(id, part.document, part.branch, expect=part.expect, told=True)
 
 
 class TransactionAnswer:
     """Asks for the last event of a transaction, and answers for all of them."""
 
-    def __init__(self, asker: Asker, events: list[Event], repeat: bool = False) -> None:
+    def __init__(self, asker: Asker, events: Sequence[Any], repeat: bool = False) -> None:
         self.client = asker.client
         self._asker = asker
         self._events = events
@@ -77,7 +106,7 @@ class TransactionAnswer:
 
     def message(self, id: int) -> Transacted:
         made = tuple(Made(event.document, event.branch, event.version) for event in self._events)
-        return Transacted(id, max(event.at for event in self._events), made, self._repeat)
+        return Transacted(id, max((event.at for event in self._events), default=0), made, self._repeat)
 
     def reply(self, message: object) -> None:
         self._asker.reply(message)

@@ -1,7 +1,9 @@
-"""What is said of a document's versions after they were made: the value of its `$versions` stream, and the ops that change it.
+"""What is said of a document's versions beside what they say themselves: the value of its `$versions` stream, and the ops that change it.
 
-The value is a map from branches to maps of two entries: `tags`, from versions (as text) to tags that they were given (true) or
-lost (false), and `pruned`, up to which version the branch is not kept any more, with the tags that keep a version all the same.
+The value is a map from branches to maps of up to four entries: `tags`, from versions (as text) to tags that they were given (true) or
+lost (false); `pruned`, up to which version the branch is not kept any more, with the tags that keep a version all the same; `lines`,
+when the branch was made, from where, and deleted, once for each time; `merges`, from versions to the versions that they took in. Under
+`$held` are the versions that pending merges need. `lines` and `branching` speak of the last three.
 """
 
 from __future__ import annotations
@@ -60,8 +62,13 @@ def check_record(value: Any) -> None:
     if type(plain) is not dict:
         raise _wrong("", "a record is a map of branches")
     for branch, said in plain.items():
-        if type(said) is not dict or not said.keys() <= {"tags", "pruned"}:
-            raise _wrong(branch, "a branch has `tags` and `pruned`")
+        if branch.startswith("$"):
+            _check_nodes(branch, said)
+            continue
+        if type(said) is not dict or not said.keys() <= {"tags", "pruned", "lines", "merges"}:
+            raise _wrong(branch, "a branch has `tags`, `pruned`, `lines` and `merges`")
+        _check_lines(branch, said.get("lines", []))
+        _check_nodes(branch, said.get("merges", {}))
         _check_tags(branch, said.get("tags", {}))
         _check_pruned(branch, said.get("pruned", {"until": 0, "tags": []}))
 
@@ -74,6 +81,28 @@ def _check_tags(branch: str, tags: Any) -> None:
             raise _wrong(branch, f"{version!r} is no version")
         if type(given) is not dict or not all(type(state) is bool for state in given.values()):
             raise _wrong(branch, f"the tags of version {version} are given (true) or lost (false)")
+
+
+def _check_lines(branch: str, found: Any) -> None:
+    if type(found) is not list:
+        raise _wrong(branch, "`lines` is a list")
+    for line in found:
+        if type(line) is not dict or not line.keys() <= {"base", "first", "last", "at", "by", "description"}:
+            raise _wrong(branch, "a line has `base`, `first`, and perhaps `last`, `at`, `by` and `description`")
+        if type(line.get("first")) is not int or type(line.get("last", 0)) is not int or type(line.get("at", 0)) is not int:
+            raise _wrong(branch, "`first`, `last` and `at` of a line are numbers")
+        if line.get("base") is not None and not _is_node(line["base"]):
+            raise _wrong(branch, "the base of a line is a branch and a version")
+
+
+def _check_nodes(branch: str, found: Any) -> None:
+    """A map from something to lists of versions."""
+    if type(found) is not dict or not all(type(nodes) is list and all(map(_is_node, nodes)) for nodes in found.values()):
+        raise _wrong(branch, "versions are lists of a branch and a number")
+
+
+def _is_node(node: Any) -> bool:
+    return type(node) is list and list(map(type, node)) == [str, int]
 
 
 def _check_pruned(branch: str, found: Any) -> None:

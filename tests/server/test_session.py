@@ -144,7 +144,7 @@ async def test_a_frame_may_come_byte_by_byte(raw_peer: Any) -> None:
         m.Create(1, "a", Raw(deep(65))),
         m.Create(1, "", raw(1)),
         m.Create(1, "a/../\x00", raw(1)),
-        m.Create(1, "a", raw(1), "no such branch"),
+        m.Create(1, "there", raw(1), "no such branch"),
         m.Update(1, "there", raw({"not": "a delta"})),
         m.Update(1, "there", raw([[99, [], 1]])),
         m.Update(1, "there", raw([[3, ["n"], "one"]])),

@@ -22,7 +22,7 @@ from palimpsest.storage.events import (
     event_salt,
     link,
 )
-from palimpsest.words import Meta
+from palimpsest.words import Meta, Parents
 
 OLDEST = bytes.fromhex(
     "919a a3612f62 a46d61696e 03 01 cf0005af3107a40000 91930091a16107 a163 05 c0 c0".replace(" ", "")
@@ -91,7 +91,7 @@ def test_a_commitment_is_to_every_field_behind_the_salt() -> None:
     written_out = b"\x9b" + OLDEST[2:] + b"\x00"  # which has one field more now
     assert commitment(b"salt", oldest) == hashlib.sha256(b"salt" + written_out).digest()
     fields = {"document": "b", "branch": "b", "version": 4, "kind": 2, "at": 1, "delta": Raw(b"\x90"), "origin": "d"}
-    fields |= {"request": 6, "meta": Meta("ana"), "key": "k", "more": 1}
+    fields |= {"request": 6, "meta": Meta("ana"), "key": "k", "more": 1, "parents": Parents(("main", 7))}
     others = [msgspec.structs.replace(oldest, **{name: value}) for name, value in fields.items()]
     assert set(fields) == set(Event.__struct_fields__)
     assert len({commitment(b"salt", found) for found in [oldest, *others]}) == len(fields) + 1
