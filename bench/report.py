@@ -25,6 +25,7 @@ def print_results(results: Results, console: Console) -> None:
         ("The floor", results.floor),
         ("Documents", results.documents),
         ("History", results.history),
+        ("Branches", results.branches),
     ):
         if figures:
             console.print(_single_table(title, figures))

@@ -66,6 +66,7 @@ class Results(msgspec.Struct, frozen=True):
     documents: Sequence[Single]
     skipped: Sequence[str]
     history: Sequence[Single] = ()
+    branches: Sequence[Single] = ()
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"

@@ -18,6 +18,7 @@ import msgspec
 from rich.console import Console
 
 from bench import comparisons, generator, machine, picture, redis_peer, report
+from bench.branches import BranchesSize, measure_branches
 from bench.comparisons import Pace
 from bench.documents import StoreSize, measure_documents
 from bench.floor import measure_floor
@@ -34,7 +35,7 @@ WORK = (
     "Palimpsest: `serve` as it comes, its archiver running, request ids, digests and limits on. "
     "Redis: appendonly yes, appendfsync always, a script of HSET, HINCRBY, XADD and PUBLISH."
 )
-PARTS = ("floor", "python", "server", "documents", "history")
+PARTS = ("floor", "python", "server", "documents", "history", "branches")
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -42,12 +43,23 @@ class Size(msgspec.Struct, frozen=True):
     floor_seconds: float
     store: StoreSize
     history: HistorySize
+    branches: BranchesSize
 
 
 SIZES = {
-    "tiny": Size(Pace(1, 0.1, 0.3, 50), 0.1, StoreSize(256, 8), HistorySize(2_000, 2_000, 5)),
-    "small": Size(Pace(2, 0.5, 1.5, 1_000), 0.5, StoreSize(5_000, 20), HistorySize(100_000, 100_000)),
-    "full": Size(Pace(5, 1.0, 3.0, 1_000), 2.0, StoreSize(50_000, 20), HistorySize(100_000, 1_000_000)),
+    "tiny": Size(
+        Pace(1, 0.1, 0.3, 50), 0.1, StoreSize(256, 8), HistorySize(2_000, 2_000, 5), BranchesSize(500, 1_000, 5)
+    ),
+    "small": Size(
+        Pace(2, 0.5, 1.5, 1_000), 0.5, StoreSize(5_000, 20), HistorySize(100_000, 100_000), BranchesSize(10_000, 10_000)
+    ),
+    "full": Size(
+        Pace(5, 1.0, 3.0, 1_000),
+        2.0,
+        StoreSize(50_000, 20),
+        HistorySize(100_000, 1_000_000),
+        BranchesSize(100_000, 10_000),
+    ),
 }
 
 
@@ -85,6 +97,10 @@ class Bench:
         self._watch("history")
         return measure_history(self._directory, self._size.history)
 
+    def branches(self) -> list[Single]:
+        self._watch("branches")
+        return measure_branches(self._directory, self._size.branches)
+
     def _start_peers(self, stack: ExitStack) -> list[Peer]:
         peers: list[Peer] = [stack.enter_context(PalimpsestPeer(self._directory))]
         if redis_peer.executable() is not None:
@@ -117,7 +133,8 @@ def measure(size_name: str, parts: list[str], directory: Path, *, require_all: b
     compared += bench.server() if "server" in parts else []
     documents = bench.documents() if "documents" in parts else []
     history = bench.history() if "history" in parts else []
-    return Results(at, size_name, described, WORK, compared, floor, documents, bench.skipped, history)
+    branches = bench.branches() if "branches" in parts else []
+    return Results(at, size_name, described, WORK, compared, floor, documents, bench.skipped, history, branches)
 
 
 def main() -> None:

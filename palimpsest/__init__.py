@@ -9,20 +9,31 @@ The public names are here; everything else may change between releases.
 
 from palimpsest import errors
 from palimpsest.client import (
+    ABSENT,
+    BASE,
+    OURS,
+    THEIRS,
     BackupReport,
     Blame,
+    Branch,
     Change,
     Client,
     Create,
     Digest,
     Document,
     ImportReport,
+    Join,
+    MergeConflict,
+    MergePart,
+    MergeResult,
+    PendingMerge,
     PruneReport,
     Settings,
     Share,
     Stats,
     Subscription,
     SyncClient,
+    Value,
     Version,
     connect,
     connect_sync,
@@ -35,17 +46,25 @@ from palimpsest.running import run
 from palimpsest.server.proof import verify_store as verify
 from palimpsest.server.restoring import restore_store as restore
 from palimpsest.state import DELETE, Append, Delta, Increment, Insert, Remove
+from palimpsest.state.conflicts import CONFLICT, Conflict
 from palimpsest.state.retention import Retention
-from palimpsest.words import Kind
+from palimpsest.words import Kind, Parents
 
 __all__ = [
+    "ABSENT",
+    "BASE",
+    "CONFLICT",
     "DELETE",
+    "OURS",
+    "THEIRS",
     "Append",
     "BackupReport",
     "Blame",
+    "Branch",
     "Change",
     "Client",
     "Clock",
+    "Conflict",
     "Create",
     "Delta",
     "Digest",
@@ -53,10 +72,16 @@ __all__ = [
     "ImportReport",
     "Increment",
     "Insert",
+    "Join",
     "Kind",
     "Limits",
     "ManualClock",
+    "MergeConflict",
+    "MergePart",
+    "MergeResult",
     "PalimpsestError",
+    "Parents",
+    "PendingMerge",
     "PruneReport",
     "Remove",
     "Retention",
@@ -67,6 +92,7 @@ __all__ = [
     "Subscription",
     "SyncClient",
     "SystemClock",
+    "Value",
     "Version",
     "connect",
     "connect_sync",

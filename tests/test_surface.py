@@ -19,9 +19,10 @@ from palimpsest import errors, testing
 ROOT = Path(__file__).parent.parent
 
 NAMES = """
-    Append BackupReport Blame Change Client Clock Create DELETE Delta Digest Document ImportReport Increment Insert Kind
-    Limits ManualClock PalimpsestError PruneReport Remove Retention Server Settings Share Stats Subscription SyncClient
-    SystemClock Version connect connect_sync errors restore run verify
+    ABSENT Append BASE BackupReport Blame Branch CONFLICT Change Client Clock Conflict Create DELETE Delta Digest Document ImportReport Increment
+    Insert Join Kind Limits ManualClock MergeConflict MergePart MergeResult OURS PalimpsestError Parents PendingMerge PruneReport
+    Remove Retention Server Settings Share Stats Subscription SyncClient SystemClock THEIRS Value Version connect connect_sync
+    errors restore run verify
 """
 
 SAID = "branch by description tags request_id"
@@ -42,6 +43,16 @@ WORDS = {
     "tag": "document version tags branch by description request_id",
     "untag": "document version tags branch by description request_id",
     "digest": "document branch version",
+    "branch": "document name at by description request_id",
+    "delete_branch": "document name by description request_id",
+    "branches": "document deleted",
+    "merge": f"document source into rules dry_run squash expect {SAID.removeprefix('branch ')}",
+    "cherry_pick": f"document version into rules dry_run expect {SAID.removeprefix('branch ')}",
+    "rebase": "document branch onto rules dry_run by description request_id",
+    "resolve": f"merge_id resolutions {SAID.removeprefix('branch ')}",
+    "abandon": "merge_id by description request_id",
+    "merge_state": "merge_id",
+    "merges": "documents",
     "erase": "document path branch by description request_id",
     "prune": "documents branch versions age bytes_max tags dry_run on_progress",
     "stats": "documents branch largest on_progress",
@@ -62,15 +73,22 @@ DELTA = """
 
 FIELDS = {
     pal.Document: "id branch version value kind at by description tags",
-    pal.Version: "document branch version delta kind at by description tags request repeat",
-    pal.Change: "document branch version value delta kind at by description tags cursor more",
+    pal.Version: "document branch version delta kind at by description tags request repeat parents",
+    pal.Change: "document branch version value delta kind at by description tags cursor more parents",
     pal.Subscription: "cursor live",
+    pal.Parents: "base merged",
+    pal.Join: "changes base merged",
+    pal.Branch: "document name base head at by description deleted",
+    pal.MergeResult: "merge_id version conflicts parts committed dry_run at repeat delta base base_reason",
+    pal.MergePart: "document source into base bases base_reason outcome version delta conflicts settled",
+    pal.MergeConflict: "document path kind base ours theirs left_out to_data",
+    pal.PendingMerge: "merge_id kind source into documents at by description tags",
 }
 
 CODES = """
-    branch_not_found commit_failed compacted conflict connection_lost cursor cursor_invalid delta_failed document_exists
+    branch_exists branch_not_found commit_failed compacted conflict connection_lost cursor cursor_invalid delta_failed document_exists
     document_not_found durability_unknown frame_too_large internal invalid_delta invalid_name invalid_path invalid_request
-    invalid_value limit_exceeded link malformed_frame overload overloaded protocol request_timeout schema_too_new
+    invalid_value limit_exceeded link malformed_frame merge_not_found overload overloaded protocol request_timeout schema_too_new
     server_closing storage store_corrupt store_locked test_failed too_many_connections unexpected_message
     undo_conflict unsupported_protocol usage version_conflict version_not_found version_pruned
 """

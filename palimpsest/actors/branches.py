@@ -15,9 +15,10 @@ from msgspec import Raw
 from palimpsest.actors.asking import Question, internal_error
 from palimpsest.actors.committer import Asker
 from palimpsest.actors.document import DocumentActor, Ready, Request, Write
+from palimpsest.actors.jobs import Job
 from palimpsest.actors.joining import Begin, End, Guard, Inscribe, Take
 from palimpsest.actors.reading import Reader
-from palimpsest.actors.registry import Job, Registry
+from palimpsest.actors.registry import Registry
 from palimpsest.actors.transaction import Task, write_of
 from palimpsest.errors import BranchExists, BranchNotFound, DocumentNotFound, InvalidRequest, PalimpsestError, TestFailed
 from palimpsest.protocol import messages as m
@@ -89,9 +90,19 @@ class Branches:
         self, request: Any, prepare: Callable[[], Awaitable[Sequence[Task]]], client: str, now: int
     ) -> m.Transacted:
         """What prepare gives is decided as one; prepared again where Moved is raised. Raises what stands in the way."""
+        made = await self.together_if_any(request, prepare, client, now)
+        assert made is not None
+        return made
+
+    async def together_if_any(
+        self, request: Any, prepare: Callable[[], Awaitable[Sequence[Task]]], client: str, now: int
+    ) -> m.Transacted | None:
+        """As `together`; None where there is nothing to be done."""
         for attempt in range(_ATTEMPTS_MAX):
             try:
                 tasks = await prepare()
+                if not tasks:
+                    return None
                 if all(self._registry.actors.get(task.actor.key) is task.actor for task in tasks):
                     question = Question(client)
                     self._registry.together(request, tasks, question, now)
@@ -124,6 +135,30 @@ class Branches:
                 record = await self.awake(one.document, RECORD)
                 found.append(Task(record, _inscribing(request, actor, steps, one.merged and merged), told=False))
         return found
+
+    async def made_by(self, actor: DocumentActor, request: Any, client: str) -> int | None:
+        """The version that a request has made there, None where it has made none."""
+        found = actor.recall(request.key if request.key is not None else (client, request.id))
+        if found is not None:
+            return found[0]
+        row = await self._archive.find_request(
+            actor.document, actor.branch, origin=client, request=request.id, key=request.key
+        )
+        return None if row is None else row.event.version
+
+    async def names_of(self, prefix: str, after: str) -> AsyncIterator[str]:
+        """Names of documents of the server's own that begin with prefix and come after `after`, by name, deleted ones included."""
+        while True:
+            heads = await self._archive.names(MAIN, prefix=prefix, after=after, limit=_PAGE)
+            last = heads[-1].document if len(heads) == _PAGE else None
+            names = {head.document for head in heads}
+            recent = (name for name in self._registry.names_awake(MAIN) if name.startswith(prefix) and name > after)
+            names.update(name for name in recent if last is None or name <= last)
+            for name in sorted(names):
+                yield name
+            if last is None:
+                return
+            after = last
 
     # --- what is asked of a branch that is not there -------------------------------------------------------------
 
@@ -164,7 +199,7 @@ class Branches:
         elif _asks_for_a_version(message) and actor.newest_own:
             self._registry.look_up(actor, message, asker, now)
         elif isinstance(message, m.Revert | m.Undo) and actor.overlay is not None:
-            await self._fork_from(actor, message, now)
+            await self.fork(actor, message.meta, now)
             self._registry.hand(await self.awake(document, branch), message, asker, now)
         else:
             other = await self.present(document, branch)
@@ -175,11 +210,11 @@ class Branches:
         answer = await self.together(message, lambda: self.tasks(message, wanted, now), asker.client, now)
         asker.reply(m.Committed(message.id, answer.made[0].version, answer.at, answer.repeat))
 
-    async def _fork_from(self, actor: DocumentActor, message: Any, now: int) -> None:
+    async def fork(self, actor: DocumentActor, meta: Meta | None, now: int) -> None:
         """The branch is made from the one that stands in for it."""
         base = await self.present(actor.document, actor.branch)
         node = locate(base.record, base.branch, base.durable)
-        line = Line(actor.branch, first_version(node, actor.newest_own), node, None, now, message.meta)
+        line = Line(actor.branch, first_version(node, actor.newest_own), node, None, now, meta)
         record = await self.awake(actor.document, RECORD)
         question = Question()
         command = Inscribe(0, actor.document, RECORD, steps=(Fork(line, _seen(base, node)),))
@@ -440,17 +475,13 @@ class Branches:
     async def _shared(self, pattern: Pattern) -> list[m.BranchInfo]:
         """Branches of many documents, those whose own pattern is this one or speaks of the document that this one names."""
         found: list[m.BranchInfo] = []
-        for name in await self._shared_names():
+        async for name in self.names_of(BRANCHES, ""):
             shared = await self.awake(name, MAIN)
             for text, entry in sorted((as_dict(shared.value()) if shared.exists else {}).items()):
                 exact = pattern.exact
                 if pattern.text in ("**", text) or (exact is not None and Pattern.parse(text).matches(exact)):
                     found.append(_shared_info(text, name.removeprefix(BRANCHES), entry))
         return found
-
-    async def _shared_names(self) -> list[str]:
-        names = {head.document for head in await self._archive.names(MAIN, prefix=BRANCHES, after="", limit=1_000)}
-        return sorted(names | {name for name in self._registry.names_awake(MAIN) if name.startswith(BRANCHES)})
 
     async def _ask(self, message: Write, client: str, now: int) -> object:
         question = Question(client)

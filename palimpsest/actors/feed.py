@@ -365,4 +365,5 @@ def _change(position: int, event: Event, value: Raw) -> Change:
         event.meta,
         event.more,
         value,
+        event.parents,
     )

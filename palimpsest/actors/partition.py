@@ -6,8 +6,7 @@ either; whoever made the stores closes them.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import anyio
@@ -22,9 +21,11 @@ from palimpsest.actors.document import DocumentActor, Lookup, Write
 from palimpsest.actors.errands import Errands
 from palimpsest.actors.feed import Feed, Subscriber
 from palimpsest.actors.insight import Insight
+from palimpsest.actors.jobs import Job, Jobs
 from palimpsest.actors.keeping import Keeper
+from palimpsest.actors.merging import Merger
 from palimpsest.actors.reading import Reader
-from palimpsest.actors.registry import Job, Registry
+from palimpsest.actors.registry import Registry
 from palimpsest.actors.stream import check_meta, is_whole
 from palimpsest.actors.tail import Tail
 from palimpsest.actors.trimming import Trimmer
@@ -43,6 +44,7 @@ from palimpsest.errors import (
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
 from palimpsest.protocol.messages import (
+    Abandon,
     Backup,
     Blame,
     Branch,
@@ -57,17 +59,23 @@ from palimpsest.protocol.messages import (
     Erase,
     Get,
     GetMany,
+    GetMerge,
     History,
     Import,
     Imported,
     Label,
     List,
     ListBranches,
+    ListMerges,
     Measure,
+    Merge,
     Names,
+    Pick,
     Ping,
     Pong,
     Prune,
+    Rebase,
+    Resolve,
     Revert,
     Subscribe,
     Transact,
@@ -77,6 +85,7 @@ from palimpsest.protocol.messages import (
 )
 from palimpsest.state.names import Pattern
 from palimpsest.state.ops import decode_delta
+from palimpsest.state.rules import Resolver
 from palimpsest.storage.contracts import Archive, Head, Journal, JournalEnd
 from palimpsest.storage.events import Batch, decode_events
 from palimpsest.words import MAIN, Kind, Meta
@@ -115,13 +124,17 @@ class Partition:
         archive_pause_seconds: float = PAUSE_SECONDS,
         trim_keep_bytes: int = 64 * 1024 * 1024,
         now: Callable[[], int] | None = None,
+        resolvers: Mapping[str, Resolver] | None = None,
     ) -> None:
         self.limits = limits
         self.journal = journal
         self.archive = archive
         self.tail = Tail(end.next)
+        self._jobs = Jobs(_JOBS_TOGETHER)
+        self._lookups = Jobs(_JOBS_TOGETHER)
+        """What jobs wait for: actors to wake, and requests to be looked up."""
         self.registry = Registry(
-            archive, self.tail, limits, self._start_job, self._look_up, self._on_absent, self._transact_slowly
+            archive, self.tail, limits, self._lookups.start, self._look_up, self._on_absent, self._transact_slowly
         )
         self.committer = self.registry.committer = Committer(
             journal, end, limits, self._on_durable, self._on_failed, self.registry.on_room
@@ -129,6 +142,7 @@ class Partition:
         self.reader = Reader(archive, self.tail, limits, journal.epoch, self.registry.builder)
         self.branches = Branches(archive, self.registry, self.reader, self._start_read)
         self.insight = Insight(self.reader, limits, self.settled)
+        self.merger = Merger(self.registry, self.reader, self.insight, self.branches, limits, resolvers or {})
         self.keeper = Keeper(archive, self.registry, limits, now or SystemClock().now, self.settled)
         self.trimmer = Trimmer(journal, self.tail, self.committer, trim_keep_bytes)
         self.errands = Errands(self.registry, self.keeper, self.trimmer, limits, self.settled, self.branches)
@@ -150,9 +164,6 @@ class Partition:
         self._to_archive = anyio.Event()
         self._moved = anyio.Event()
         """Set, and replaced, each time that more is archived."""
-        self._jobs: deque[Job] = deque()
-        self._jobs_running = 0
-        self._tasks: anyio.abc.TaskGroup
         self.routes: dict[type, Callable[[Any, Any, int], None]] = {
             Update: self.registry.route,
             Create: self.registry.route,
@@ -180,6 +191,13 @@ class Partition:
             Branch: self._branch,
             DeleteBranch: self._delete_branch,
             ListBranches: self._list_branches,
+            Merge: self._merge,
+            Pick: self._merge,
+            Rebase: self._merge,
+            Resolve: self._merge,
+            Abandon: self._merge,
+            GetMerge: self._merge,
+            ListMerges: self._merge,
         }
         """What is called for a request: (message, peer, now), by the message's type. now: microseconds since the epoch, by
         the server's clock. Every request that has an id is answered exactly once; nothing is raised."""
@@ -209,7 +227,8 @@ class Partition:
                 self.tail.append(batch)
                 self.registry.adopt(batch, decode_events(batch.body))
                 position = batch.position + batch.count
-        self._tasks = tasks
+        self._jobs.begin(tasks)
+        self._lookups.begin(tasks)
         tasks.start_soon(self._guard, self.committer.run)
         tasks.start_soon(self._guard, self.feed.run)
         tasks.start_soon(self._guard, self._sweep)
@@ -250,9 +269,9 @@ class Partition:
 
     async def quiet(self) -> None:
         """Returns when everything that was asked is answered. To be called once nobody asks any more."""
-        while self.committer.undecided() or self._jobs_running:
+        while self.committer.undecided() or len(self._jobs) or len(self._lookups):
             await self.committer.quiet()
-            await anyio.sleep(0.001 if self._jobs_running else 0)
+            await anyio.sleep(0.001 if len(self._jobs) or len(self._lookups) else 0)
 
     def close(self, error: PalimpsestError | None = None) -> None:
         """Answers everyone who still waits. No message may come after this."""
@@ -272,7 +291,7 @@ class Partition:
             "next_position": self.committer.next,
             "tail_events": self.tail.end - self.tail.start,
             "tail_bytes": self.tail.bytes,
-            "jobs": self._jobs_running + len(self._jobs),
+            "jobs": len(self._jobs) + len(self._lookups),
             **self.registry.statistics(),
             **self.feed.statistics(),
         }
@@ -405,6 +424,19 @@ class Partition:
     def _delete_branch(self, message: DeleteBranch, peer: Peer, now: int) -> None:
         self._start_answer(message.id, peer, lambda: self.branches.delete(message, peer.client, now))
 
+    def _merge(self, message: Any, peer: Peer, now: int) -> None:
+        merger, client = self.merger, peer.client
+        answers: dict[type, Callable[[], Awaitable[object]]] = {
+            Merge: lambda: merger.merge(message, client, now),
+            Pick: lambda: merger.pick(message, client, now),
+            Rebase: lambda: merger.rebase(message, client, now),
+            Resolve: lambda: merger.resolve(message, client, now),
+            Abandon: lambda: merger.abandon(message, client, now),
+            GetMerge: lambda: merger.look(message, now),
+            ListMerges: lambda: merger.pending(message),
+        }
+        self._start_answer(message.id, peer, answers[type(message)])
+
     def _list_branches(self, message: ListBranches, peer: Peer, now: int) -> None:
         self._start_answer(message.id, peer, lambda: self.branches.find(message))
 
@@ -421,26 +453,10 @@ class Partition:
 
     def _start_read(self, id: int, asker: Asker, job: Job) -> None:
         """job: answers asker, and raises nothing."""
-        if len(self._jobs) >= _JOBS_WAITING_MAX:
+        if self._jobs.waiting >= _JOBS_WAITING_MAX:
             asker.fail(id, Overloaded("too many reads wait", limit="reads_waiting_max", maximum=_JOBS_WAITING_MAX))
         else:
-            self._start_job(job)
-
-    def _start_job(self, job: Job) -> None:
-        """job: raises nothing."""
-        if self._jobs_running < _JOBS_TOGETHER:
-            self._jobs_running += 1
-            self._tasks.start_soon(self._work, job)
-        else:
-            self._jobs.append(job)
-
-    async def _work(self, job: Job) -> None:
-        try:
-            await job()
-            while self._jobs:
-                await self._jobs.popleft()()
-        finally:
-            self._jobs_running -= 1
+            self._jobs.start(job)
 
     async def _names(self, message: List, pattern: Pattern) -> Names:
         limit = min(message.limit, self.limits.page_items_max)

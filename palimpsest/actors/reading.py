@@ -262,6 +262,11 @@ class Reader:
         async for row in self._in_segments(document, line_segments(record, node), newest_first=True):
             yield row
 
+    async def rows_of(self, document: str, branch: str, first: int, last: int) -> AsyncIterator[Row]:
+        """Rows of durable versions first..last that were made on a branch, rising."""
+        async for row in self._in_segments(document, [Segment(branch, first, last)], newest_first=False):
+            yield row
+
     async def _wanted(self, actor: DocumentActor, message: History, first: int, last: int) -> list[Segment]:
         found: list[Segment] = []
         for segment in _clipped(self.segments(actor), first, last):

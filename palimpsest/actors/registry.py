@@ -8,7 +8,7 @@ that it goes when it is idle, or when memory is short.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -28,6 +28,7 @@ from palimpsest.actors.document import (
     key_of,
     make_actor,
 )
+from palimpsest.actors.jobs import Job
 from palimpsest.actors.stream import Stream, ends, is_whole
 from palimpsest.actors.tail import Tail
 from palimpsest.actors.transaction import SILENT, Task, Transaction, TransactionAnswer, write_of
@@ -57,9 +58,6 @@ log = get_logger("palimpsest.actors")
 _WAKE_TOGETHER = 64
 _UPDATE, _DELETE, _ERASE = int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 _WRITTEN = frozenset((int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), GUARD))
-
-Job = Callable[[], Awaitable[None]]
-
 
 class Registry:
     """The actors of one partition. All of its methods run on the event loop."""

@@ -66,9 +66,18 @@ def made_version(
 
 
 def entry_version(document: str, branch: str, entry: m.Entry, *, with_delta: bool = True) -> Version:
-    delta = entry.delta if with_delta else None
-    kind = KINDS[entry.kind]
-    return Version(document, branch, entry.version, kind, entry.at, entry.meta, entry.request, encoded_delta=delta)
+    """branch: that was asked about; the version's own is in the entry, where it is another."""
+    return Version(
+        document,
+        entry.branch or branch,
+        entry.version,
+        KINDS[entry.kind],
+        entry.at,
+        entry.meta,
+        entry.request,
+        encoded_delta=entry.delta if with_delta else None,
+        parents=entry.parents,
+    )
 
 
 def following(answer: m.Versions, *, newest_first: bool) -> int | None:

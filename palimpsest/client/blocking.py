@@ -134,6 +134,19 @@ class SyncClient:
     tag = blocking(Client.tag)
     untag = blocking(Client.untag)
 
+    # --- branches and merges -------------------------------------------------------------------------------------
+
+    branch = blocking(Client.branch)
+    delete_branch = blocking(Client.delete_branch)
+    branches = blocking(Client.branches)
+    merge = blocking(Client.merge)
+    cherry_pick = blocking(Client.cherry_pick)
+    rebase = blocking(Client.rebase)
+    resolve = blocking(Client.resolve)
+    abandon = blocking(Client.abandon)
+    merge_state = blocking(Client.merge_state)
+    merges = blocking(Client.merges)
+
     # --- what is kept --------------------------------------------------------------------------------------------
 
     erase = blocking(Client.erase)

@@ -12,10 +12,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from palimpsest.client.asking import KINDS, answered, made_version
+from palimpsest.client.branching import Branching
 from palimpsest.client.editing import Editing
 from palimpsest.client.keeping import Keeping
 from palimpsest.client.listing import name_pages
 from palimpsest.client.paged import Paged
+from palimpsest.client.parts import Key, make_parts
 from palimpsest.client.past import Past
 from palimpsest.client.places import maybe_at, one_place
 from palimpsest.client.requests import (
@@ -26,7 +28,6 @@ from palimpsest.client.requests import (
     encode_changes,
     encode_new_value,
     make_meta,
-    make_parts,
 )
 from palimpsest.client.results import Document, Version
 from palimpsest.client.retention import Policies
@@ -67,13 +68,14 @@ def make_settings(timeout_seconds: float, others: Mapping[str, Any]) -> Settings
         raise InvalidRequest(f"unknown setting: {error}", reason=str(error)) from None
 
 
-class Client(Past, Keeping):
+class Client(Past, Keeping, Branching):
     """One connection to a server, shared by any number of tasks of one event loop.
 
-    The words about documents, one by one and together, are here; those about their past are in `Past`, and those about what is
-    kept of it in `Keeping`. Everything raises errors of the tree in `palimpsest.errors`. Besides what a method names: LinkError where no answer
-    came (a write may have been applied then; `error.request` is the id that its version carries), Overloaded where the
-    server has too much to do, and InvalidName for a name that is none. Cancelling a call gives up the wait, not the write.
+    The words about documents, one by one and together, are here; those about their past are in `Past`, those about what is kept
+    of it in `Keeping`, and those about branches and merges in `Branching`. Everything raises errors of the tree in
+    `palimpsest.errors`. Besides what a method names: LinkError where no answer came (a write may have been applied then;
+    `error.request` is the id that its version carries), Overloaded where the server has too much to do, and InvalidName for a name
+    that is none. Cancelling a call gives up the wait, not the write.
 
     `by`, `description` and `tags` are kept with the version that a write makes. `request_id` is an id of the caller's own
     for a write: a second write of the same document with the same id is not applied and gets the first one's answer.
@@ -235,21 +237,23 @@ class Client(Past, Keeping):
 
     async def transaction(
         self,
-        changes: Mapping[str, Any],
+        changes: Mapping[Key, Any],
         *,
-        expect: Mapping[str, int] | None = None,
+        expect: Mapping[Any, int] | None = None,
         branch: str = MAIN,
         by: str | None = None,
         description: str | None = None,
         tags: Iterable[str] = (),
         request_id: str | None = None,
         at: datetime | None = None,
-    ) -> dict[str, Version]:
-        """Several documents change as one. changes: by name, what `update` takes, or `Create(value)`, or `DELETE`.
-        expect: by name, the versions that documents must have. at: when it happened, where that was earlier and elsewhere; a
-        version is never older than the one before it, and takes that one's time then.
+    ) -> dict[Key, Version]:
+        """Several documents and branches change as one. changes: by name, or by (name, branch), what `update` takes, or
+        `Create(value)`, or `DELETE`; or one of these inside of a `Join`. expect: by the same, the versions that must be there (0: no
+        document); what is not changed as well is read only, and has to stay as it is until the rest is done. at: when it happened,
+        where that was earlier and elsewhere; a version is never older than the one before it, and takes that one's time then.
 
-        Raises what the writes would raise, and InvalidRequest for a transaction of nothing; nothing has happened then.
+        The versions that were made come back under the keys of changes. Raises what the writes would raise, and InvalidRequest for a
+        transaction of nothing; nothing has happened then.
         """
         check_texts(branch=branch, request_id=request_id)
         parts = make_parts(changes, branch, expect or {})
@@ -258,22 +262,22 @@ class Client(Past, Keeping):
         session = self._session
         if session.blocked:
             await session.room()
-        id = session.next_id()
-        answer = answered(m.Transacted, await session.ask(m.Transact(id, parts, False, meta, request_id, moment)))
+        message = m.Transact(session.next_id(), parts.all, False, meta, request_id, moment)
+        answer = answered(m.Transacted, await session.ask(message))
         request = request_id if request_id is not None else f"{self.client_id}:{answer.id}"
-        kinds = {part.document: KINDS[part.kind] for part in parts}
+        made = {(one.document, one.branch): one.version for one in answer.made}
         return {
-            made.document: Version(
-                made.document,
-                made.branch,
-                made.version,
-                kinds[made.document],
+            key: Version(
+                part.document,
+                part.branch,
+                made[part.document, part.branch],
+                KINDS[part.kind],
                 answer.at,
                 meta,
                 request,
                 answer.repeat,
             )
-            for made in answer.made
+            for key, part in zip(changes, parts.changes, strict=True)
         }
 
     def edit(

@@ -41,7 +41,8 @@ class Past:
         tags_all: Iterable[str] = (),
         path: AnyPath | None = None,
     ) -> AsyncIterator[Version]:
-        """The document's versions, each with its delta and the tags that it has by now. limit: at most so many.
+        """The document's versions, each with its delta and the tags that it has by now. limit: at most so many. Those before the
+        branch starts are its parent's, and say so: `version.branch` is where each was made.
 
         Of these, the ones that meet every condition given: first, last: from this version on, and up to it. since, until: made
         from then on, and until then. by: of this author. tags: with any of them; tags_all: with every one. path: something at

@@ -9,9 +9,13 @@ from palimpsest.client.requests import check_numbers, check_texts
 from palimpsest.clock import to_microseconds
 from palimpsest.errors import InvalidRequest
 from palimpsest.protocol.messages import Place
+from palimpsest.words import Node
 
 Which: TypeAlias = int | str | datetime
 """A version; `"branch:version"`; `"branch"`, for its newest; or a time, for the last version made then or before."""
+
+AnyNode: TypeAlias = tuple[str, int] | str
+"""A version where it was made: a branch and a number, or `"branch:version"`."""
 
 
 def to_place(which: Which, branch: str) -> Place:
@@ -26,6 +30,17 @@ def to_place(which: Which, branch: str) -> Place:
         )
     check_numbers(version=which)
     return Place(branch, which)
+
+
+def to_node(which: AnyNode, name: str) -> Node:
+    """name: of the argument. Raises InvalidRequest where it is not a branch and a version of it."""
+    if isinstance(which, str):
+        place = _parse(which)
+        which = (place.branch, place.version)  # type: ignore[assignment]
+    if not isinstance(which, tuple) or len(which) != 2 or not isinstance(which[0], str) or type(which[1]) is not int:
+        raise InvalidRequest(f"{name} is {which!r}; a branch and its version are meant, as in 'main:5'", reason=name)
+    check_numbers(**{name: which[1]})
+    return which
 
 
 def one_place(branch: str, version: int | None, at: datetime | None, tag: str | None) -> Place:

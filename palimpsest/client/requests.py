@@ -9,12 +9,11 @@ import msgspec
 from msgspec import Raw
 
 from palimpsest.errors import InvalidName, InvalidRequest
-from palimpsest.protocol import messages as m
-from palimpsest.state.delta import DELETE, AnyPath, Delta
+from palimpsest.state.delta import AnyPath, Delta
 from palimpsest.state.ops import encode_delta
 from palimpsest.state.paths import Path, check_path, parse_path
 from palimpsest.state.values import check_value, encode_value
-from palimpsest.words import MAIN, Kind, Meta
+from palimpsest.words import MAIN, Meta
 
 NIL: Final = Raw(b"\xc0")
 
@@ -95,21 +94,3 @@ def check_numbers(**numbers: int | None) -> None:
     for name, number in numbers.items():
         if number is not None and (type(number) is not int or not -(2**63) <= number < 2**63):
             raise InvalidRequest(f"{name} is {number!r}, which is no version or count", reason=name)
-
-
-def make_parts(changes: Mapping[str, Any], branch: str, expect: Mapping[str, int]) -> tuple[m.Part, ...]:
-    """The parts of a transaction, in the order of the mapping. Raises UsageError."""
-    stray = sorted(set(expect) - set(changes))
-    if stray:
-        raise InvalidRequest(f"expect names {stray[0]!r}, which the transaction does not change", reason="expect")
-    return tuple([_make_part(document, change, branch, expect.get(document)) for document, change in changes.items()])
-
-
-def _make_part(document: str, change: Any, branch: str, expect: int | None) -> m.Part:
-    check_name(document)
-    check_numbers(expect=expect)
-    if change is DELETE:
-        return m.Part(int(Kind.DELETE), document, NIL, branch, expect)
-    if isinstance(change, Create):
-        return m.Part(int(Kind.CREATE), document, encode_new_value(change.value), branch, expect)
-    return m.Part(int(Kind.UPDATE), document, encode_changes(change), branch, expect)

@@ -17,13 +17,13 @@ from palimpsest.protocol import messages as m
 from palimpsest.protocol.cursor import encode_cursor
 from palimpsest.state.delta import Delta
 from palimpsest.state.values import decode_plain
-from palimpsest.words import Kind, Meta
+from palimpsest.words import Kind, Meta, Parents
 
 _NOTHING_SAID = Meta()
 _UNDECODED: Any = object()
 
 
-class _Said:
+class Said:
     """What an author said about a version, and when it was made."""
 
     __slots__ = ()
@@ -49,11 +49,12 @@ class _Said:
         return frozenset((self.meta or _NOTHING_SAID).tags)
 
 
-class Version(msgspec.Struct, _Said, frozen=True):
+class Version(msgspec.Struct, Said, frozen=True):
     """One version of a document: what a write made, or an entry of a history."""
 
     document: str
     branch: str
+    """Where it was made. In a history of a branch that is the parent's, for the versions before the branch starts."""
     version: int
     kind: Kind
     at_microseconds: int
@@ -66,6 +67,9 @@ class Version(msgspec.Struct, _Said, frozen=True):
     repeat: bool = False
     """The write had been applied before, by an earlier sending of the same request."""
     encoded_delta: Raw | None = None
+    parents: Parents | None = None
+    """In a history, what it comes from beside the version before it on its branch: where a branch starts, and what a merge takes in.
+    None for most, and after a write."""
 
     @property
     def delta(self) -> Delta | None:
@@ -73,11 +77,11 @@ class Version(msgspec.Struct, _Said, frozen=True):
         return None if self.encoded_delta is None else Delta.decode(self.encoded_delta)
 
     def __repr__(self) -> str:
-        said = _repr_of_said(self)
+        said = repr_of_said(self)
         return f"<Version {self.version} of {self.document!r} on {self.branch!r}, {self.kind.name.lower()}{said}>"
 
 
-class Document(_Said):
+class Document(Said):
     """A document as of one version; `at`, `by`, `description` and `tags` are that version's."""
 
     __slots__ = ("_encoded", "_value", "at_microseconds", "branch", "id", "kind", "meta", "version")
@@ -114,10 +118,10 @@ class Document(_Said):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<Document {self.id!r} on {self.branch!r}, version {self.version}{_repr_of_said(self)}>"
+        return f"<Document {self.id!r} on {self.branch!r}, version {self.version}{repr_of_said(self)}>"
 
 
-class Change(_Said):
+class Change(Said):
     """One version, as it reaches a subscription."""
 
     __slots__ = ("_epoch", "_message", "at_microseconds", "meta")
@@ -145,6 +149,11 @@ class Change(_Said):
         return Kind(self._message.kind)
 
     @property
+    def parents(self) -> Parents | None:
+        """As of a `Version`."""
+        return self._message.parents
+
+    @property
     def more(self) -> int:
         """How many changes of the same transaction follow in the log; those of other documents than the pattern's count, too."""
         return self._message.more
@@ -166,11 +175,11 @@ class Change(_Said):
         return decode_plain(self._message.value)
 
     def __repr__(self) -> str:
-        said = _repr_of_said(self)
+        said = repr_of_said(self)
         return f"<Change to {self.document!r} on {self.branch!r}, version {self.version}{said}>"
 
 
-def _repr_of_said(said: _Said) -> str:
+def repr_of_said(said: Said) -> str:
     parts = [f" at {said.at:%Y-%m-%d %H:%M:%S}"]
     if said.by is not None:
         parts.append(f" by {said.by!r}")

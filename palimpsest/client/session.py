@@ -42,7 +42,23 @@ from palimpsest.protocol import messages as m
 TRANSIENT = (LinkError, Overload, StorageError)
 """Why a link may end so that another attempt makes sense. Anything else would happen again."""
 
-_WRITES = (m.Update, m.Create, m.Delete, m.Transact, m.Revert, m.Undo, m.Label, m.Erase)
+_WRITES = (
+    m.Update,
+    m.Create,
+    m.Delete,
+    m.Transact,
+    m.Revert,
+    m.Undo,
+    m.Label,
+    m.Erase,
+    m.Branch,
+    m.DeleteBranch,
+    m.Merge,
+    m.Pick,
+    m.Rebase,
+    m.Resolve,
+    m.Abandon,
+)
 _DEFAULT_SILENCE_SECONDS = Limits().peer_silence_seconds
 _SWEEP_SECONDS_MAX = 0.5
 _ATTEMPT_SECONDS_MIN = 1.0

@@ -470,7 +470,7 @@ class Rebase(Message, frozen=True, tag=29):
 
 
 class Resolution(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """take: "ours", "theirs", "base", or "value". document: None for all that have a conflict there."""
+    """take: "ours", "theirs", "base", "value", or "absent": there is to be nothing. document: None for all that have a conflict there."""
 
     path: tuple[Step, ...]
     take: str
@@ -852,7 +852,8 @@ class MergedPart(msgspec.Struct, array_like=True, gc=False, frozen=True):
 
 
 class Merged(Message, frozen=True, tag=23):
-    """merge: the id of the pending merge, where there are conflicts and it is no dry run. at: when it was committed; 0: it was not."""
+    """merge: the id of the pending merge, where there are conflicts and it is no dry run. at: when it was committed; 0: it was not.
+    kind: "merge", "pick" or "rebase"."""
 
     id: int
     parts: tuple[MergedPart, ...]
@@ -860,6 +861,7 @@ class Merged(Message, frozen=True, tag=23):
     at: int = 0
     dry_run: bool = False
     repeat: bool = False
+    kind: str = "merge"
 
 
 class PendingMerge(msgspec.Struct, array_like=True, gc=False, frozen=True):

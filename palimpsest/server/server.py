@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,7 @@ from palimpsest.logs import get_logger
 from palimpsest.protocol.framing import join_frames
 from palimpsest.server.archiving import ArchiverProcess
 from palimpsest.server.session import Session
+from palimpsest.state.rules import Resolver
 from palimpsest.storage.backup import back_up
 from palimpsest.storage.contracts import Archive, Journal
 from palimpsest.storage.memory import MemoryArchive, MemoryJournal
@@ -50,7 +51,8 @@ class Server:
 
     path: the store's file, made where it does not exist; its archive and its lock lie beside it. port: 0 for any free one.
     archiver: "inline" archives in this process, "process" in one of its own, as is right beside a busy server.
-    snapshot_versions: how many versions apart the archive keeps whole values.
+    snapshot_versions: how many versions apart the archive keeps whole values. resolvers: functions that rules of merges call by name: from a
+    `Conflict` to the value for its place, or ABSENT for none, or CONFLICT where they do not decide; called on the event loop, so to be quick.
 
     Entering raises StoreLocked, SchemaTooNew, StoreCorrupt, or OSError where the address cannot be had. Leaving stops
     accepting, finishes and answers what was accepted, and closes; it raises the StorageError that made the server stop, if
@@ -67,6 +69,7 @@ class Server:
         clock: Clock | None = None,
         archiver: ArchiverPlace = "inline",
         snapshot_versions: int = 128,
+        resolvers: Mapping[str, Resolver] | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.clock = clock or SystemClock()
@@ -77,6 +80,7 @@ class Server:
         self._archiver_place = archiver
         self._archiver: ArchiverProcess | None = None
         self._snapshot_versions = snapshot_versions
+        self._resolvers = dict(resolvers or {})
         self._sessions: set[Session] = set()
         self._by_client: dict[str, Session] = {}
         self._to_flush: list[Session] = []
@@ -99,9 +103,18 @@ class Server:
         limits: Limits | None = None,
         clock: Clock | None = None,
         snapshot_versions: int = 128,
+        resolvers: Mapping[str, Resolver] | None = None,
     ) -> Self:
         """A server whose store is in memory, and gone when the block is left."""
-        return cls(None, host=host, port=port, limits=limits, clock=clock, snapshot_versions=snapshot_versions)
+        return cls(
+            None,
+            host=host,
+            port=port,
+            limits=limits,
+            clock=clock,
+            snapshot_versions=snapshot_versions,
+            resolvers=resolvers,
+        )
 
     @property
     def url(self) -> str:
@@ -135,6 +148,7 @@ class Server:
                 inline_archiver=self._archiver_place == "inline" or self._path is None,
                 snapshot_versions=self._snapshot_versions,
                 now=self.clock.now,
+                resolvers=self._resolvers,
             )
             if self._path is not None:
                 self.partition.errands.save = self._back_up

@@ -16,6 +16,7 @@ from palimpsest.state import lines
 from palimpsest.state.lines import HELD, Line
 from palimpsest.state.ops import Delete, Op, Set
 from palimpsest.state.record import pruned
+from palimpsest.state.resolutions import remember_ops
 from palimpsest.words import MAIN, Node
 
 
@@ -60,7 +61,14 @@ class Release(msgspec.Struct, frozen=True):
     merge: str
 
 
-Step = Fork | Drop | Join | Hold | Release
+class Remember(msgspec.Struct, frozen=True):
+    """How a conflict was resolved; see `resolutions`. key: of the conflict; entry: the resolution."""
+
+    key: str
+    entry: dict[str, Any]
+
+
+Step = Fork | Drop | Join | Hold | Release | Remember
 
 
 def step_ops(record: Any, document: str, step: Step, limits: Limits) -> list[Op]:
@@ -74,6 +82,8 @@ def step_ops(record: Any, document: str, step: Step, limits: Limits) -> list[Op]
         return [Set((step.branch, "merges", str(step.version)), nodes)]
     if isinstance(step, Hold):
         return [Set((HELD, step.merge), [list(node) for node in step.nodes])]
+    if isinstance(step, Remember):
+        return remember_ops(record, step.key, step.entry)
     return [Delete((HELD, step.merge))]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -11,6 +11,18 @@ from palimpsest.state.tree import NOTHING
 from palimpsest.state.values import thaw
 
 Kind = Literal["edit/edit", "edit/delete", "delete/edit", "add/add", "type", "list"]
+
+
+class _Undecided:
+    def __repr__(self) -> str:
+        return "CONFLICT"
+
+    def __reduce__(self) -> str:
+        return "CONFLICT"
+
+
+CONFLICT: Final[Any] = _Undecided()
+"""In place of a value: a conflict stays one."""
 
 
 class Conflict(msgspec.Struct, frozen=True):

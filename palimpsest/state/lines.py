@@ -52,9 +52,11 @@ def branches(record: Any) -> list[str]:
 
 
 def lines_of(record: Any, branch: str) -> Sequence[Line]:
-    """The oldest first. `main` is one line."""
+    """The oldest first. `main` is one line, and so is a branch of the server's own."""
     if branch == MAIN:
         return (_MAIN,)
+    if branch.startswith("$"):
+        return (Line(branch),)
     return tuple(_line(branch, said) for said in _entries(record, branch, "lines"))
 
 

@@ -3,7 +3,8 @@
 The value is a map from branches to maps of up to four entries: `tags`, from versions (as text) to tags that they were given (true) or
 lost (false); `pruned`, up to which version the branch is not kept any more, with the tags that keep a version all the same; `lines`,
 when the branch was made, from where, and deleted, once for each time; `merges`, from versions to the versions that they took in. Under
-`$held` are the versions that pending merges need. `lines` and `branching` speak of the last three.
+`$held` are the versions that pending merges need, and under `$taken` how conflicts were resolved. `lines`, `branching` and `resolutions` speak
+of these.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 from palimpsest.errors import InvalidValue
 from palimpsest.state.ops import Op, Set
+from palimpsest.state.resolutions import TAKEN
 from palimpsest.state.values import MAPS, as_dict, thaw
 
 _NONE: Mapping[str, bool] = {}
+_TAKES = ("first", "second", "base", "value", "absent")
 
 
 def labels(value: Any, branch: str) -> dict[int, dict[str, bool]]:
@@ -62,6 +65,9 @@ def check_record(value: Any) -> None:
     if type(plain) is not dict:
         raise _wrong("", "a record is a map of branches")
     for branch, said in plain.items():
+        if branch == TAKEN:
+            _check_taken(said)
+            continue
         if branch.startswith("$"):
             _check_nodes(branch, said)
             continue
@@ -99,6 +105,14 @@ def _check_nodes(branch: str, found: Any) -> None:
     """A map from something to lists of versions."""
     if type(found) is not dict or not all(type(nodes) is list and all(map(_is_node, nodes)) for nodes in found.values()):
         raise _wrong(branch, "versions are lists of a branch and a number")
+
+
+def _check_taken(found: Any) -> None:
+    if type(found) is not dict or not all(
+        type(entry) is dict and entry.get("take") in _TAKES and type(entry.get("n")) is int and entry.keys() <= {"take", "n", "value"}
+        for entry in found.values()
+    ):
+        raise _wrong(TAKEN, "a resolution has `take`, `n`, and perhaps `value`")
 
 
 def _is_node(node: Any) -> bool:

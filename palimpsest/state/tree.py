@@ -17,6 +17,9 @@ from palimpsest.state.values import FROZEN_LIST, FROZEN_MAP, LISTS, MAPS, PLAIN_
 
 class _Nothing:
     def __repr__(self) -> str:
+        return "ABSENT"  # as the package calls it for its users
+
+    def __reduce__(self) -> str:
         return "NOTHING"
 
 

@@ -9,7 +9,7 @@ from palimpsest.client.asking import answered, ask, ask_patiently, entry_version
 from palimpsest.errors import UnexpectedMessage
 from palimpsest.protocol import messages as m
 from palimpsest.state.delta import Delta
-from palimpsest.words import Kind, Meta
+from palimpsest.words import Kind, Meta, Parents
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +56,15 @@ def test_the_version_of_an_entry() -> None:
     made = entry_version("n", "main", entry)
     assert (made.version, made.kind, made.by, made.request, made.delta) == (3, Kind.UPDATE, "ana", "me:7", delta)
     assert entry_version("n", "main", entry, with_delta=False).delta is None
+    assert (made.branch, made.parents) == ("main", None)
+
+
+def test_the_version_of_an_entry_that_was_made_on_another_branch() -> None:
+    parents = Parents(("main", 2), (("other", 9),))
+    made = entry_version("n", "draft", m.Entry(3, 1, 5, Raw(b"\x90"), None, None, "main", parents))
+    assert (made.branch, made.version, made.parents) == ("main", 3, parents)
+    assert made.parents is not None
+    assert (made.parents.base, made.parents.merged) == (("main", 2), (("other", 9),))
 
 
 def test_where_the_next_page_of_a_history_begins() -> None:

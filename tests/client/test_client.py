@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from palimpsest.client import Client, Create, connect
+from palimpsest.client import Client, Create, Join, connect
 from palimpsest.clock import ManualClock
 from palimpsest.embedded import Server
 from palimpsest.errors import (
@@ -25,6 +25,7 @@ from palimpsest.errors import (
     VersionNotFound,
 )
 from palimpsest.limits import Limits
+from palimpsest.protocol import messages as m
 from palimpsest.state.delta import DELETE, Append, Delta, Increment
 from palimpsest.words import Kind
 
@@ -95,7 +96,7 @@ async def test_arguments_are_checked_before_anything_is_sent(client: Client) -> 
         (InvalidRequest, client.update("n", {}, request_id=5)),  # type: ignore[arg-type]
         (InvalidRequest, client.update("n", "x")),  # type: ignore[arg-type]
         (InvalidRequest, client.get_many("n")),
-        (InvalidRequest, client.transaction({"n": {}}, expect={"m": 1})),
+        (InvalidRequest, client.transaction({"n": {}}, expect={"m": None})),
         (InvalidValue, client.create("m", {"a": float("nan")})),
         (InvalidValue, client.create("m", {"a": ()})),
     ]
@@ -217,6 +218,31 @@ async def test_a_transaction(client: Client) -> None:
         await client.transaction({"a": {"n": 3}, "c": {"": 5}}, expect={"a": 1})
     documents = await client.get_many(["a", "b", "c"])
     assert [document and document.value for document in documents] == [{"n": 2}, None, [1]]
+
+
+async def test_what_a_transaction_made_comes_under_the_keys_that_were_given(scripted: Any, reach: Any) -> None:
+    def reply(message: m.Transact) -> m.Transacted:
+        made = [m.Made(part.document, part.branch, number) for number, part in enumerate(message.parts, 7)]
+        return m.Transacted(message.id, 5, tuple(made))
+
+    scripted.replies[m.Transact] = reply
+    async with reach() as client:
+        changes = {"a": {"n": 2}, ("a", "draft"): DELETE, "b": Join(Create([1]), base="main:5", merged=["draft:9"])}
+        made = await client.transaction(changes, expect={("a", "main"): 4, "c": 6}, branch="main", by="ana")
+    assert list(made) == list(changes)
+    assert [(one.document, one.branch, one.version, one.kind) for one in made.values()] == [
+        ("a", "main", 7, Kind.UPDATE),
+        ("a", "draft", 8, Kind.DELETE),
+        ("b", "main", 9, Kind.CREATE),
+    ]
+    sent = scripted.received[-1].parts
+    assert [(part.kind, part.document, part.branch, part.expect) for part in sent] == [
+        (1, "a", "main", 4),
+        (2, "a", "draft", None),
+        (0, "b", "main", None),
+        (m.GUARD, "c", "main", 6),
+    ]
+    assert (sent[2].base, sent[2].merged) == (("main", 5), (("draft", 9),))
 
 
 async def test_a_subscription_with_values(client: Client) -> None:

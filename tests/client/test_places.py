@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from palimpsest.client.places import maybe_at, one_place, to_at, to_place
+from palimpsest.client.places import maybe_at, one_place, to_at, to_node, to_place
 from palimpsest.errors import InvalidRequest
 from palimpsest.protocol.messages import Place
 
@@ -75,3 +75,21 @@ def test_times() -> None:
         to_at(AT, "since")
     with pytest.raises(InvalidRequest, match="since is 2020-01-01T00:00:00, without a time zone"):
         to_at(datetime(2020, 1, 1), "since")
+
+
+@pytest.mark.parametrize(("which", "node"), [("main:5", ("main", 5)), ("a/b:c:0", ("a/b:c", 0)), (("x", 7), ("x", 7))])
+def test_nodes(which: Any, node: Any) -> None:
+    assert to_node(which, "base") == node
+
+
+@pytest.mark.parametrize(
+    "which", ["main", "main:", ":5", "main:x", 5, None, ("main",), ("main", "5"), (5, 5), ["main", 5]]
+)
+def test_what_is_no_node(which: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        to_node(which, "base")
+
+
+def test_a_node_that_is_beyond_all_versions() -> None:
+    with pytest.raises(InvalidRequest, match="base"):
+        to_node(("main", 2**63), "base")

@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from palimpsest.client.requests import Create, check_numbers, encode_changes, encode_new_value, make_meta, make_parts
-from palimpsest.errors import InvalidName, InvalidPath, InvalidRequest, InvalidValue
-from palimpsest.protocol.messages import Part
-from palimpsest.state.delta import DELETE, Delta, Increment
+from palimpsest.client.requests import check_numbers, encode_changes, encode_new_value, make_meta
+from palimpsest.errors import InvalidPath, InvalidRequest, InvalidValue
+from palimpsest.state.delta import Delta, Increment
 from palimpsest.words import Meta
 
 
@@ -42,17 +41,3 @@ def test_what_is_said_about_a_version() -> None:
 def test_numbers_fit_into_a_message(number: Any) -> None:
     with pytest.raises(InvalidRequest, match="expect"):
         check_numbers(expect=number)
-
-
-def test_parts_of_a_transaction() -> None:
-    parts = make_parts({"a": {"x": 1}, "b": Create(5), "c": DELETE, "d": Delta()}, "main", {"a": 4})
-    assert parts == (
-        Part(1, "a", Raw(Delta().set("x", 1).encode()), "main", 4),
-        Part(0, "b", Raw(b"\x05"), "main", None),
-        Part(2, "c", Raw(b"\xc0"), "main", None),
-        Part(1, "d", Raw(b"\x90"), "main", None),
-    )
-    with pytest.raises(InvalidRequest, match="'z'"):
-        make_parts({"a": {}}, "main", {"z": 1})
-    with pytest.raises(InvalidName):
-        make_parts({5: {}}, "main", {})  # type: ignore[dict-item]

@@ -10,7 +10,7 @@ from palimpsest.errors import InvalidValue
 from palimpsest.protocol import messages as m
 from palimpsest.state.delta import Delta
 from palimpsest.state.values import encode_value
-from palimpsest.words import Kind
+from palimpsest.words import Kind, Parents
 
 AT = 1_577_836_800_000_001
 MOMENT = datetime(2020, 1, 1, 0, 0, 0, 1, UTC)
@@ -70,3 +70,10 @@ def test_a_change() -> None:
     assert change.cursor == "10123456789abcdef.ff"
     assert len(change.delta) == 0
     assert change.value is None
+    assert change.parents is None
+
+
+def test_a_change_that_takes_others_in() -> None:
+    parents = Parents(None, (("draft", 9),))
+    message = m.Change((1,), 255, "n", "main", 12, 1, AT, Raw(b"\x90"), parents=parents)
+    assert Change(message, "0123456789abcdef").parents == parents

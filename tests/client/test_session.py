@@ -480,3 +480,48 @@ async def test_the_rarer_writes_are_repeated_as_such(scripted: Any, reach: Any, 
         made = await call(client)
     assert [message.repeat for message in scripted.received if isinstance(message, kind)] == [False, True]
     assert made is None or made.repeat
+
+
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (m.GetMerge, lambda client: client.merge_state("m-1")),
+        (m.ListMerges, lambda client: client.merges()),
+        (m.ListBranches, lambda client: client.branches("a")),
+    ],
+)
+async def test_reads_of_branches_are_sent_again_as_they_were(scripted: Any, reach: Any, kind: Any, call: Any) -> None:
+    answers = {m.GetMerge: m.Merged, m.ListMerges: m.Merges, m.ListBranches: m.Branches}
+    scripted.replies[kind] = lambda message: answers[kind](message.id, ())
+    scripted.trouble = first_time(kind, lambda peer, message: peer.cut())
+    async with reach() as client:
+        await call(client)
+    first, again = [message for message in scripted.received if isinstance(message, kind)]
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    ("kind", "call"),
+    [
+        (m.Branch, lambda client: client.branch("a", "draft")),
+        (m.DeleteBranch, lambda client: client.delete_branch("a", "draft")),
+        (m.Merge, lambda client: client.merge("a", "draft")),
+        (m.Pick, lambda client: client.cherry_pick("a", "draft:9")),
+        (m.Rebase, lambda client: client.rebase("a", "draft")),
+        (m.Resolve, lambda client: client.resolve("m-1", {})),
+        (m.Abandon, lambda client: client.abandon("m-1")),
+    ],
+)
+async def test_writes_of_branches_are_repeated_as_such(scripted: Any, reach: Any, kind: Any, call: Any) -> None:
+    def answer(message: Any) -> Any:
+        if kind in (m.Branch, m.DeleteBranch):
+            return m.Branches(message.id, (m.BranchInfo("a", "draft", ("main", 3), 3, 5),))
+        if kind is m.Abandon:
+            return m.Committed(message.id, 3, 5, message.repeat)
+        return m.Merged(message.id, (), repeat=message.repeat)
+
+    scripted.replies[kind] = answer
+    scripted.trouble = first_time(kind, lambda peer, message: peer.cut())
+    async with reach() as client:
+        await call(client)
+    assert [message.repeat for message in scripted.received if isinstance(message, kind)] == [False, True]

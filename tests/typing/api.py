@@ -81,6 +81,56 @@ async def history(client: pal.Client) -> None:
     assert_type(await client.transaction(changes, at=moment), dict[str, pal.Version])
 
 
+async def branches(client: pal.Client) -> None:
+    moment = datetime(2020, 1, 1, tzinfo=UTC)
+    branch = await client.branch("notes/1", "draft", at=3, by="ana", description="a try", request_id="b")
+    assert_type(branch, pal.Branch)
+    assert_type(branch.base, tuple[str, int] | None)
+    assert_type(branch.at, datetime | None)
+    await client.branch("notes/1", "draft", at=moment)
+    await client.branch("configs/**", "experiment", at="main")
+    assert_type(await client.branches("notes/1", deleted=True), list[pal.Branch])
+    assert_type(await client.delete_branch("notes/1", "draft", by="ana"), list[pal.Branch])
+    async for version in client.history("notes/1", branch="draft"):
+        assert_type(version.parents, pal.Parents | None)
+    both = {"notes/1": {"a": 1}, ("notes/1", "draft"): {"a": 1}}
+    made = await client.transaction(both, expect={"notes/2": 4, ("notes/2", "draft"): 0})
+    assert_type(made["notes/1", "draft"], pal.Version)
+    await client.transaction({"notes/1": {"a": 1}, ("notes/1", "draft"): pal.DELETE})
+    join = pal.Join({"a": 1}, base=("main", 5), merged=["draft:9", ("main", 7)])
+    assert_type(await client.transaction({("notes/1", "draft"): join}), dict[tuple[str, str], pal.Version])
+    mixed: dict[str | tuple[str, str], Any] = {"notes/1": {"a": 1}, ("notes/2", "draft"): pal.DELETE}
+    assert_type(await client.transaction(mixed), dict[str | tuple[str, str], pal.Version])
+
+
+async def merges(client: pal.Client) -> None:
+    result = await client.merge(
+        "notes/1", source="draft:9", into="main", rules={"tags": "union"}, expect=4, squash=True
+    )
+    assert_type(result, pal.MergeResult)
+    assert_type(result.merge_id, str | None)
+    assert_type(result.version, int | None)
+    assert_type(result.committed, bool)
+    assert_type(result.at, datetime | None)
+    assert_type(result.delta, pal.Delta | None)
+    assert_type(result.base, tuple[str, int] | None)
+    assert_type(result.base_reason, str | None)
+    assert_type(result.conflicts, list[pal.MergeConflict])
+    assert_type(result.parts, list[pal.MergePart])
+    for conflict in result.conflicts:
+        assert_type(conflict.ours, Any)
+        assert_type(conflict.to_data(), dict[str, Any])
+    assert_type(await client.merge("configs/**", "experiment", dry_run=True), pal.MergeResult)
+    assert_type(await client.cherry_pick("notes/1", "draft:9", into="main", rules={"": "theirs"}), pal.MergeResult)
+    assert_type(await client.rebase("notes/1", "draft", onto="main:9"), pal.MergeResult)
+    if result.merge_id is not None:
+        chosen = {"title": pal.OURS, ("notes/1", "tags.0"): pal.Value(["x"]), "draft": pal.DELETE}
+        assert_type(await client.resolve(result.merge_id, chosen, by="ana", tags={"merged"}), pal.MergeResult)
+        assert_type(await client.merge_state(result.merge_id), pal.MergeResult)
+        await client.abandon(result.merge_id)
+    assert_type(await client.merges("notes/*"), list[pal.PendingMerge])
+
+
 async def keeping(client: pal.Client) -> None:
     def tell(done: int, total: int) -> None: ...
 
@@ -131,6 +181,10 @@ def blocking(url: str) -> None:
         assert_type(client.blame("notes/1"), Blame)
         assert_type(client.undo("notes/1", version=3), pal.Version)
         client.tag("notes/1", version=3, tags={"released"})
+        assert_type(client.transaction({("notes/1", "draft"): {}}), dict[tuple[str, str], pal.Version])
+        assert_type(client.branch("notes/1", "draft", at=3), pal.Branch)
+        assert_type(client.merge("notes/1", source="draft"), pal.MergeResult)
+        assert_type(client.merges(), list[pal.PendingMerge])
         assert_type(client.prune(versions=10), PruneReport)
         assert_type(client.stats(), Stats)
         assert_type(client.retention, SyncPolicies)
