@@ -138,7 +138,7 @@ def _algebra(keys: int) -> list[Single]:
         theirs: list[Op] = [Set((name, "n"), -2) for name in names[1::2]]
         ours, other = apply_delta(base, mine), apply_delta(base, theirs)
         touched = touched_by([theirs])
-        times = [_took(lambda: merge(base, ours, other, touched=touched)) for _ in range(_TIMES)]
+        times = [_took(partial(merge, base, ours, other, touched=touched)) for _ in range(_TIMES)]
         medians.append(statistics.median(times))
         found.append(Single(f"algebra_{count}_us", f"  the merge alone, of {count:,} keys", medians[-1], "us"))
     plain_sides = ({**plain}, {**plain}, {**plain})

@@ -155,7 +155,11 @@ class Archiver:
         stream.replay(row)
         if old := self._warm.pop((event.document, event.branch), None):
             self._warm_bytes -= old.bytes_bound
-        return Snapshot(event.document, event.branch, event.version, stream.encoded_value(), digest) if stream.exists else None
+        return (
+            Snapshot(event.document, event.branch, event.version, stream.encoded_value(), digest)
+            if stream.exists
+            else None
+        )
 
     def _is_due(self, head: Head) -> bool:
         if head.kind == _DELETE or head.kind == _ERASE:

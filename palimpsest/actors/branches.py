@@ -20,7 +20,14 @@ from palimpsest.actors.joining import Begin, End, Guard, Inscribe, Take
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.registry import Registry
 from palimpsest.actors.transaction import Task, write_of
-from palimpsest.errors import BranchExists, BranchNotFound, DocumentNotFound, InvalidRequest, PalimpsestError, TestFailed
+from palimpsest.errors import (
+    BranchExists,
+    BranchNotFound,
+    DocumentNotFound,
+    InvalidRequest,
+    PalimpsestError,
+    TestFailed,
+)
 from palimpsest.protocol import messages as m
 from palimpsest.state import lines
 from palimpsest.state.branching import Drop, Fork, Join, Moved
@@ -176,7 +183,8 @@ class Branches:
     def transact(self, message: m.Transact, asker: Asker, now: int) -> None:
         """A transaction in which branches may have to be made, or versions are joined."""
         wanted = [
-            Wanted(part.document, part.branch, write_of(message, part), part.base, part.merged) for part in message.parts
+            Wanted(part.document, part.branch, write_of(message, part), part.base, part.merged)
+            for part in message.parts
         ]
 
         async def answer() -> None:
@@ -224,9 +232,7 @@ class Branches:
         except BranchExists:
             return  # somebody else was faster
 
-    async def _line(
-        self, actor: DocumentActor, wanted: Wanted, meta: Meta | None, now: int
-    ) -> tuple[Line, list[Task]]:
+    async def _line(self, actor: DocumentActor, wanted: Wanted, meta: Meta | None, now: int) -> tuple[Line, list[Task]]:
         """The line that a write begins, and what has to hold for that. Raises BranchNotFound where nothing says where it begins."""
         document, branch, guards = actor.document, actor.branch, list[Task]()
         if wanted.base is not None:
@@ -386,6 +392,7 @@ class Branches:
                 )
             node = await self._reader.find(source, message.at)
             await self._reader.row(source, node)
+            self._reader.keep(source)
             meta = None if said is None else Meta(said.by, said.description)
             line = Line(message.name, first_version(node, target.newest_own), node, None, now, meta)
             steps = (Fork(line, _seen(source, node)),)
@@ -418,7 +425,9 @@ class Branches:
         infos: list[m.BranchInfo] = []
         for line in found:
             head = heads[line.branch]
-            newest = self._registry.builder.newest_in_tail(document, line.branch) or (0 if head is None else head.version)
+            newest = self._registry.builder.newest_in_tail(document, line.branch) or (
+                0 if head is None else head.version
+            )
             newest = line.last if line.last is not None else max(newest, line.first - 1)
             if line.last is None or deleted:
                 is_deleted = line.last is not None
@@ -498,7 +507,9 @@ def _seen(actor: DocumentActor, node: Node | None) -> int:
     return 0 if node is None else pruned(actor.record, node[0])[0]
 
 
-def _inscribing(request: Any, actor: DocumentActor, steps: Sequence[Fork], merged: tuple[Node, ...]) -> Callable[[], Inscribe]:
+def _inscribing(
+    request: Any, actor: DocumentActor, steps: Sequence[Fork], merged: tuple[Node, ...]
+) -> Callable[[], Inscribe]:
     """To the record, once it is known which version the write makes."""
 
     def inscribe() -> Inscribe:

@@ -3,14 +3,59 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from palimpsest.actors.stream import Stream, sets_all, starts_line
 from palimpsest.actors.tail import Tail
 from palimpsest.limits import Limits
 from palimpsest.state.ops import decode_delta
+from palimpsest.state.tree import NOTHING
 from palimpsest.storage.contracts import Archive, Row
 from palimpsest.storage.events import Event
+from palimpsest.words import Node
+
+_VALUES_BYTES_MAX = 64 * 1024 * 1024
+"""Of memory, roughly, for values that merges are likely to start from."""
+_VALUES_MAX = 1_024
+
+
+class Values:
+    """Frozen values of the past, the last that were asked for. They share what they have in common with those that are awake."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[tuple[str, Node], tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, document: str, node: Node) -> Any:
+        """None where it is not known; NOTHING where the document did not exist."""
+        key = (document, node)
+        if key not in self._found:
+            return None
+        self._found.move_to_end(key)
+        return self._found[key][0]
+
+    def put(self, document: str, node: Node, stream: Stream) -> Any:
+        """stream: as of node. Its value, NOTHING where it does not exist."""
+        value = stream.value() if stream.exists else NOTHING
+        self._drop((document, node))
+        size = stream.estimated_bytes()
+        self._found[document, node] = (value, size)
+        self._bytes += size
+        while self._bytes > _VALUES_BYTES_MAX or len(self._found) > _VALUES_MAX:
+            self._drop(next(iter(self._found)))
+        return value
+
+    def forget(self, document: str) -> None:
+        """Something was erased from it."""
+        for key in [key for key in self._found if key[0] == document]:
+            self._drop(key)
+
+    def _drop(self, key: tuple[str, Node]) -> None:
+        found = self._found.pop(key, None)
+        if found is not None:
+            self._bytes -= found[1]
 
 
 class Builder:
@@ -23,6 +68,7 @@ class Builder:
         self._tail = tail
         self._limits = limits
         self._positions = positions
+        self.values = Values()
 
     async def at(self, document: str, branch: str, version: int) -> Stream | None:
         """A stream of its own, as of a durable version that was made on this branch; None where that is not kept any more."""

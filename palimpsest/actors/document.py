@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from palimpsest.actors.registry import Registry
     from palimpsest.actors.transaction import Transaction
 
+
 class Ready(msgspec.Struct, gc=False):
     """Asked from within: answered by the actor itself, once it is awake and everything decided before is durable."""
 

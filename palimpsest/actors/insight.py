@@ -74,7 +74,9 @@ class Insight:
                 version=node[1],
             ) from None
         tracing = Tracing(self._reader, actor.document, actor.record)
-        return self._blamed(actor, message.id, node[1], await tracing.trace(node, value, message.path), tracing.is_exact)
+        return self._blamed(
+            actor, message.id, node[1], await tracing.trace(node, value, message.path), tracing.is_exact
+        )
 
     def _blamed(self, actor: DocumentActor, id: int, version: int, found: Sequence[Traced], exact: bool) -> Blamed:
         rows = {row.position: row for _, row in found}
@@ -146,7 +148,7 @@ class Insight:
             node = event.parents.base
         else:
             node = (event.branch, version - 1)
-        if version == 1 or node[1] < line_at(actor.record, (event.branch, version)).first and node[0] == event.branch:
+        if version == 1 or (node[1] < line_at(actor.record, (event.branch, version)).first and node[0] == event.branch):
             return NOTHING
         try:
             stream = await self._reader.stream_at(actor, node)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Raw
 
 from palimpsest.actors.commands import Command
-from palimpsest.actors.stream import Stream, check_meta
+from palimpsest.actors.stream import OP_OVERHEAD_BYTES, Stream, check_meta
 from palimpsest.state.branching import Moved, Step, step_ops
 from palimpsest.state.lines import Line
 from palimpsest.state.ops import Op, Set, encode_delta
@@ -20,7 +20,7 @@ from palimpsest.state.tree import NOTHING
 from palimpsest.state.values import encode_value, freeze
 from palimpsest.state.working import Working, apply_delta
 from palimpsest.storage.events import NO_DELTA, Event
-from palimpsest.words import Kind, Meta, Node, Parents
+from palimpsest.words import Kind, Node, Parents
 
 if TYPE_CHECKING:
     from palimpsest.actors.document import DocumentActor
@@ -111,15 +111,17 @@ def _integrate(stream: Stream, command: Integrate, origin: str, now: int, more: 
         _take(stream, Take(command.id, command.document, command.branch, merged=command.merged), origin, now)
     value, now = command.value, command.at or now
     if value is NOTHING:
-        kind, delta = _DELETE, NO_DELTA
         stream._forget_value()
-    else:
-        kind = _UPDATE if stream.exists else _CREATE
-        encoded = encode_value(value)
-        stream._check_size(len(encoded))
-        delta = Raw(encode_delta(command.ops if stream.exists else [Set((), value)]))
-        stream.working, stream.encoded, stream.bytes_bound = Working(freeze(value)), encoded, len(encoded)
-        stream.exists = True
+        stream.delta_bytes = 0
+        return stream._advance(_DELETE, NO_DELTA, origin, command.id, command.meta, command.key, now, more)
+    kind = _UPDATE if stream.exists else _CREATE
+    delta = Raw(encode_delta(command.ops if stream.exists else [Set((), value)]))
+    bound = (stream.bytes_bound if stream.exists else 0) + len(delta) + OP_OVERHEAD_BYTES * len(command.ops)
+    if bound > stream.limits.document_bytes_max:  # only then is it looked at as a whole
+        bound = len(encode_value(value))
+        stream._check_size(bound)
+    stream.working, stream.encoded, stream.bytes_bound = Working(freeze(value)), None, bound
+    stream.exists = True
     stream.delta_bytes = len(delta)
     return stream._advance(kind, delta, origin, command.id, command.meta, command.key, now, more)
 

@@ -156,7 +156,14 @@ class Merger:
 
     async def pick(self, message: m.Pick, client: str, now: int) -> m.Merged:
         asked = Asked(
-            "pick", [message.document], message.version, message.into, message.rules, False, message.expect, message.meta
+            "pick",
+            [message.document],
+            message.version,
+            message.into,
+            message.rules,
+            False,
+            message.expect,
+            message.meta,
         )
         return await self._begin(asked, message, client, now, message.dry_run)
 
@@ -167,9 +174,7 @@ class Merger:
             if actor.line is None:
                 raise no_branch(message.document, message.branch)
             onto = m.Place(actor.line.base[0] if actor.line.base is not None else MAIN)
-        asked = Asked(
-            "rebase", [message.document], onto, message.branch, message.rules, False, None, message.meta
-        )
+        asked = Asked("rebase", [message.document], onto, message.branch, message.rules, False, None, message.meta)
         return await self._begin(asked, message, client, now, message.dry_run)
 
     async def resolve(self, message: m.Resolve, client: str, now: int) -> m.Merged:
@@ -433,6 +438,7 @@ class Merger:
                 return Half(document, node, node, (), NOTHING, NOTHING, None, is_done=True)
             bases = await self._newest_first(source, common_ancestors(record, node, into))
         base = bases[0] if bases else None
+        self._reader.keep(source)
         before = NOTHING if base is None else await self._reader.value_at(document, base)
         theirs = await self._reader.value_at(document, node)
         touched = await self._touched(source, base, node)
@@ -451,7 +457,9 @@ class Merger:
         row = await self._reader.row(source, node)
         before = await self._insight.before(source, row)
         theirs = await self._reader.value_at(document, node)
-        touched = touched_by([decode_delta(row.event.delta)]) if before is not NOTHING and theirs is not NOTHING else None
+        touched = (
+            touched_by([decode_delta(row.event.delta)]) if before is not NOTHING and theirs is not NOTHING else None
+        )
         base = _before(row.event)
         return Half(document, node, base, (), before, theirs, touched, (), row.event.meta)
 
@@ -662,12 +670,18 @@ def _pruned(actor: DocumentActor, node: Node) -> int:
 
 
 def _inscribe(request: Any, document: str, steps: Iterable[RecordStep]) -> Inscribe:
-    return Inscribe(request.id, document, RECORD, False, request.meta if hasattr(request, "meta") else None, getattr(request, "key", None), steps=tuple(steps))
+    return Inscribe(
+        request.id,
+        document,
+        RECORD,
+        False,
+        request.meta if hasattr(request, "meta") else None,
+        getattr(request, "key", None),
+        steps=tuple(steps),
+    )
 
 
-def _settling(
-    record: Any, asked: Asked, source: str, given: Mapping[str, dict[str, Any]]
-) -> Callable[[Conflict], Any]:
+def _settling(record: Any, asked: Asked, source: str, given: Mapping[str, dict[str, Any]]) -> Callable[[Conflict], Any]:
     """Decides conflicts by what was resolved before."""
     between = Between(asked.source.branch if asked.kind == "rebase" else source, asked.into)
 
@@ -762,7 +776,9 @@ def _parts(outcomes: Iterable[Outcome], versions: dict[str, list[int]], limits: 
         made = versions.get(part.document, [])
         if part.outcome in ("merged", "fast_forward") and made:
             part = msgspec.structs.replace(part, version=made.pop(0))
-        size = sum(len(raw) for conflict in part.conflicts for raw in (*conflict.base, *conflict.ours, *conflict.theirs))
+        size = sum(
+            len(raw) for conflict in part.conflicts for raw in (*conflict.base, *conflict.ours, *conflict.theirs)
+        )
         if len(part.delta) + size > room:
             bare = tuple(m.ConflictData(conflict.path, conflict.kind) for conflict in part.conflicts)
             part = msgspec.structs.replace(part, conflicts=bare, left_out=True, delta=_NO_DELTA)
@@ -784,7 +800,12 @@ def _versions(made: m.Transacted) -> dict[str, list[int]]:
 
 
 def _to_value(asked: Asked, outcomes: Sequence[Outcome], now: int) -> dict[str, Any]:
-    place = {"branch": asked.source.branch, "version": asked.source.version, "at": asked.source.at, "tag": asked.source.tag}
+    place = {
+        "branch": asked.source.branch,
+        "version": asked.source.version,
+        "at": asked.source.at,
+        "tag": asked.source.tag,
+    }
     meta = asked.meta or Meta()
     said = {"by": meta.by, "description": meta.description, "tags": list(meta.tags) or None}
     return {
@@ -793,7 +814,7 @@ def _to_value(asked: Asked, outcomes: Sequence[Outcome], now: int) -> dict[str, 
         "into": asked.into,
         "rules": dict(asked.rules),
         "squash": asked.squash,
-        "documents": {document: 0 for document in asked.documents} | _counts(outcomes),
+        "documents": dict.fromkeys(asked.documents, 0) | _counts(outcomes),
         "at": now,
         **{name: value for name, value in said.items() if value is not None},
     }

@@ -33,7 +33,6 @@ from palimpsest.clock import SystemClock
 from palimpsest.errors import (
     CommitFailed,
     Conflict,
-    DocumentNotFound,
     InvalidRequest,
     LimitExceeded,
     Overloaded,

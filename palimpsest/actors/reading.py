@@ -22,7 +22,6 @@ from palimpsest.state.names import Pattern
 from palimpsest.state.ops import decode_delta
 from palimpsest.state.record import labels, labels_of
 from palimpsest.state.touching import touches
-from palimpsest.state.tree import NOTHING
 from palimpsest.storage.contracts import Archive, Gap, Row
 from palimpsest.storage.events import GENESIS, Event, commitment, link
 from palimpsest.words import MAIN, Meta, Node
@@ -85,6 +84,9 @@ class Reader:
 
     async def value_at(self, document: str, node: Node) -> Any:
         """The frozen value as of a durable version, NOTHING where the document did not exist then. Raises VersionPruned."""
+        known = self._builder.values.get(document, node)
+        if known is not None:
+            return known
         stream = await self._builder.at(document, *node)
         if stream is None:
             raise VersionPruned(
@@ -95,7 +97,14 @@ class Reader:
                 newest=None,
                 oldest=None,
             )
-        return stream.value() if stream.exists else NOTHING
+        return self._builder.values.put(document, node, stream)
+
+    def keep(self, actor: DocumentActor) -> None:
+        """The newest value is remembered, where it is durable: a merge may ask for it when it is not the newest any more."""
+        if not actor.asleep and actor.durable == actor.version and actor.version:
+            node = locate(actor.record, actor.branch, actor.version)
+            if node is not None and self._builder.values.get(actor.document, node) is None:
+                self._builder.values.put(actor.document, node, actor)
 
     async def row(self, actor: DocumentActor, node: Node) -> Row:
         """The event of a durable version. Raises VersionPruned."""
@@ -205,7 +214,11 @@ class Reader:
 
     async def _gaps(self, document: str, segment: Segment) -> list[Gap]:
         """Those among the segment's versions; where another branch goes on, nothing is missing."""
-        return [gap for gap in await self.archive.gaps(document, segment.branch) if segment.first <= gap.first <= segment.last]
+        return [
+            gap
+            for gap in await self.archive.gaps(document, segment.branch)
+            if segment.first <= gap.first <= segment.last
+        ]
 
     async def _gone(self, actor: DocumentActor, node: Node) -> VersionPruned:
         branch, version = node
@@ -285,9 +298,7 @@ class Reader:
                 return gaps[-1].last + 1
         return 1
 
-    async def _in_segments(
-        self, document: str, wanted: Sequence[Segment], *, newest_first: bool
-    ) -> AsyncIterator[Row]:
+    async def _in_segments(self, document: str, wanted: Sequence[Segment], *, newest_first: bool) -> AsyncIterator[Row]:
         for segment in wanted:
             first, last = segment.first, segment.last
             while first <= last:

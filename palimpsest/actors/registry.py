@@ -13,8 +13,8 @@ from typing import Any
 
 import anyio
 
-from palimpsest.actors.committer import Asker, Committer, Entry
 from palimpsest.actors.building import Builder
+from palimpsest.actors.committer import Asker, Committer, Entry
 from palimpsest.actors.document import (
     UNKNOWN,
     DocumentActor,
@@ -47,17 +47,18 @@ from palimpsest.protocol.messages import GUARD, Part, Transact
 from palimpsest.state.lines import live_line
 from palimpsest.state.names import check_branch, check_name
 from palimpsest.state.ops import decode_delta
+from palimpsest.state.system import BRANCHES, shared_base
 from palimpsest.state.working import apply_delta
 from palimpsest.storage.contracts import Archive, Stretch
 from palimpsest.storage.events import Batch, Event
-from palimpsest.state.system import BRANCHES, shared_base
-from palimpsest.words import MAIN, RECORD, Kind
+from palimpsest.words import MAIN, RECORD, Kind, Node
 
 log = get_logger("palimpsest.actors")
 
 _WAKE_TOGETHER = 64
 _UPDATE, _DELETE, _ERASE = int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 _WRITTEN = frozenset((int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), GUARD))
+
 
 class Registry:
     """The actors of one partition. All of its methods run on the event loop."""
@@ -89,7 +90,9 @@ class Registry:
         self.wakes = 0
         self.look_up = look_up
         self.on_absent = absent
-        self.builder = Builder(archive, tail, limits, lambda document, branch: self.tail_positions(key_of(document, branch)))
+        self.builder = Builder(
+            archive, tail, limits, lambda document, branch: self.tail_positions(key_of(document, branch))
+        )
         self._transact_slowly = transact_slowly
         self._branches: dict[str, dict[str, DocumentActor]] = {}
         """The actors of branches other than `main`, by document and by branch."""
@@ -465,7 +468,9 @@ class Registry:
             newest = self.builder.newest_in_tail(document, branch) or archived
             has_own = line is not None and newest >= line.first
             base = (branch, newest) if has_own or (line is None and newest) else None if line is None else line.base
-            value = None if base is None else await self.builder.at(document, *base)
+            value = (
+                None if base is None else self._standing_at(document, base) or await self.builder.at(document, *base)
+            )
             overlay = await self._shared_base(document, branch) if line is None else None
             again = self.builder.newest_in_tail(document, branch) or archived
             if live_line(actor.record, branch) == line and again == newest:
@@ -493,6 +498,13 @@ class Registry:
             assert line is not None
             actor.line = None
             actor.begin_line(line, value)
+
+    def _standing_at(self, document: str, node: Node) -> Stream | None:
+        """The actor whose newest version that is, so that the branch shares its value."""
+        actor = self.actors.get(key_of(document, node[0]))
+        if actor is None or actor.asleep or actor.is_absent or (actor.version, actor.durable) != (node[1], node[1]):
+            return None
+        return actor
 
     async def _shared_base(self, document: str, branch: str) -> str | None:
         """The branch that stands in for this one, where it was made for many documents."""
@@ -563,6 +575,8 @@ class Registry:
                 actor.release()
             if event.kind != _UPDATE or not event.origin:
                 self._note_existence(position, event)
+                if event.kind == _ERASE:
+                    self.builder.values.forget(event.document)
             if actor.branch is not MAIN:
                 self._note_record(event)
             elif event.document.startswith(BRANCHES):

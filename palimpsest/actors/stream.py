@@ -30,10 +30,10 @@ from palimpsest.words import Kind, Meta, Parents
 
 _CREATE, _UPDATE, _DELETE, _ERASE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 
-_OP_OVERHEAD_BYTES = 16
+OP_OVERHEAD_BYTES = 16
 """How much an op may add to a value beyond its own encoded size: a wider int, a wider map header."""
 
-_GROWTH_MAX = 1 + _OP_OVERHEAD_BYTES // 3
+_GROWTH_MAX = 1 + OP_OVERHEAD_BYTES // 3
 """How many times its own size a delta may add to a value, copies aside: no op is encoded in fewer than three bytes."""
 
 _ANY_DEPTH = 1 << 30
@@ -108,7 +108,7 @@ class Stream:
         if ops is None:
             raw = self._apply_near_limit(raw, working)
         else:
-            self.bytes_bound += size + _OP_OVERHEAD_BYTES * len(ops) + working.copied_bytes
+            self.bytes_bound += size + OP_OVERHEAD_BYTES * len(ops) + working.copied_bytes
             if working.compiled:
                 raw = self._recode(ops)
         self.encoded = None
@@ -234,7 +234,7 @@ class Stream:
                 self.working = Working(None)
             working = self.working or self._wake_value()
             working.apply(ops, depth_max=_ANY_DEPTH)
-            self.bytes_bound += len(event.delta) + _OP_OVERHEAD_BYTES * len(ops) + working.copied_bytes
+            self.bytes_bound += len(event.delta) + OP_OVERHEAD_BYTES * len(ops) + working.copied_bytes
             self.encoded = None
         self.version = event.version
         self.kind = event.kind

@@ -163,7 +163,9 @@ def common_ancestors(record: Any, a: Node, b: Node) -> list[Node]:
     """The nearest versions that both come from: none of them is an ancestor of another. Several after merges in both directions that
     did not know of each other; none where the branches have nothing in common. In no order of time."""
     ours, theirs = ancestors(record, a), ancestors(record, b)
-    shared = [(branch, min(ours[branch, first], theirs[branch, first])) for branch, first in ours.keys() & theirs.keys()]
+    shared = [
+        (branch, min(ours[branch, first], theirs[branch, first])) for branch, first in ours.keys() & theirs.keys()
+    ]
     left = sorted(shared, key=lambda node: (node[0] != MAIN, -node[1], node[0]))
     nearest: list[Node] = []
     while left:

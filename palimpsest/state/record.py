@@ -95,7 +95,11 @@ def _check_lines(branch: str, found: Any) -> None:
     for line in found:
         if type(line) is not dict or not line.keys() <= {"base", "first", "last", "at", "by", "description"}:
             raise _wrong(branch, "a line has `base`, `first`, and perhaps `last`, `at`, `by` and `description`")
-        if type(line.get("first")) is not int or type(line.get("last", 0)) is not int or type(line.get("at", 0)) is not int:
+        if (
+            type(line.get("first")) is not int
+            or type(line.get("last", 0)) is not int
+            or type(line.get("at", 0)) is not int
+        ):
             raise _wrong(branch, "`first`, `last` and `at` of a line are numbers")
         if line.get("base") is not None and not _is_node(line["base"]):
             raise _wrong(branch, "the base of a line is a branch and a version")
@@ -103,13 +107,18 @@ def _check_lines(branch: str, found: Any) -> None:
 
 def _check_nodes(branch: str, found: Any) -> None:
     """A map from something to lists of versions."""
-    if type(found) is not dict or not all(type(nodes) is list and all(map(_is_node, nodes)) for nodes in found.values()):
+    if type(found) is not dict or not all(
+        type(nodes) is list and all(map(_is_node, nodes)) for nodes in found.values()
+    ):
         raise _wrong(branch, "versions are lists of a branch and a number")
 
 
 def _check_taken(found: Any) -> None:
     if type(found) is not dict or not all(
-        type(entry) is dict and entry.get("take") in _TAKES and type(entry.get("n")) is int and entry.keys() <= {"take", "n", "value"}
+        type(entry) is dict
+        and entry.get("take") in _TAKES
+        and type(entry.get("n")) is int
+        and entry.keys() <= {"take", "n", "value"}
         for entry in found.values()
     ):
         raise _wrong(TAKEN, "a resolution has `take`, `n`, and perhaps `value`")
