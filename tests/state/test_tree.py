@@ -15,7 +15,7 @@ def test_find() -> None:
     assert find(VALUE, ("ignored", "s"), 1) == "x"
     assert find_or_nothing(VALUE, ("s", "x")) is NOTHING
     assert find_or_nothing(VALUE, ("a", "b", 2)) is NOTHING
-    assert repr(NOTHING) == "NOTHING"
+    assert repr(NOTHING) == "ABSENT"
 
 
 def test_put_shares_what_did_not_change() -> None:
