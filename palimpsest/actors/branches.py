@@ -57,6 +57,32 @@ class Wanted(msgspec.Struct, frozen=True):
     merged: tuple[Node, ...] = ()
 
 
+class Start(msgspec.Struct, frozen=True):
+    """Where a branch begins. base: None where value is the actor of the branch that stands in for it, which is held: then it is that one's
+    newest version, whichever it is when all is decided; or where there is none. seen: see `Fork`."""
+
+    branch: str
+    base: Node | None
+    value: Any
+    seen: int
+    meta: Meta | None
+    at: int
+    held: Sequence[Task] = ()
+
+    def beginning(self, id: int, actor: DocumentActor) -> Callable[[], Begin]:
+        """To be decided right before the write that begins the branch."""
+        newest = actor.newest_own
+
+        def begin() -> Begin:
+            base = self.base
+            if base is None and self.value is not None:
+                base = head_of(self.value)
+            line = Line(self.branch, first_version(base, newest), base, None, self.at, self.meta)
+            return Begin(id, actor.document, actor.branch, expect=newest, line=line, value=self.value)
+
+        return begin
+
+
 class Branches:
     """start_read: runs a job that answers asker; as the partition does."""
 
@@ -126,32 +152,28 @@ class Branches:
         found: list[Task] = []
         for one in wanted:
             actor = await self.awake(one.document, one.branch)
-            steps: list[Fork] = []
-            if actor.is_absent:
-                line, before = await self._line(actor, one, request.meta, now)
-                found += before
-                value = None if line.base is None else await self._reader.stream_at(actor, line.base)
-                begin = Begin(request.id, one.document, one.branch, expect=actor.newest_own, line=line, value=value)
-                found.append(Task(actor, begin))
-                steps.append(Fork(line, _seen(actor, line.base)))
-            if one.merged:
-                merged = tuple([await self._node(actor, node) for node in one.merged])
+            merged = tuple([await self._node(actor, node) for node in one.merged])
+            start = await self._start(actor, one, request.meta, now) if actor.is_absent else None
+            if start is not None:
+                found += start.held
+                found.append(Task(actor, start.beginning(request.id, actor), silent=True))
+            if merged:
                 found.append(Task(actor, Take(request.id, one.document, one.branch, merged=merged)))
             found.append(Task(actor, one.write))
-            if steps or one.merged:
+            if start is not None or merged:
                 record = await self.awake(one.document, RECORD)
-                found.append(Task(record, _inscribing(request, actor, steps, one.merged and merged), told=False))
+                found.append(Task(record, _inscribing(request, actor, start, merged), told=False))
         return found
 
-    async def made_by(self, actor: DocumentActor, request: Any, client: str) -> int | None:
-        """The version that a request has made there, None where it has made none."""
+    async def made_by(self, actor: DocumentActor, request: Any, client: str) -> tuple[int, int] | None:
+        """The version that a request has made there and when, None where it has made none."""
         found = actor.recall(request.key if request.key is not None else (client, request.id))
         if found is not None:
-            return found[0]
+            return found
         row = await self._archive.find_request(
             actor.document, actor.branch, origin=client, request=request.id, key=request.key
         )
-        return None if row is None else row.event.version
+        return None if row is None else (row.event.version, row.event.at)
 
     async def names_of(self, prefix: str, after: str) -> AsyncIterator[str]:
         """Names of documents of the server's own that begin with prefix and come after `after`, by name, deleted ones included."""
@@ -232,23 +254,22 @@ class Branches:
         except BranchExists:
             return  # somebody else was faster
 
-    async def _line(self, actor: DocumentActor, wanted: Wanted, meta: Meta | None, now: int) -> tuple[Line, list[Task]]:
-        """The line that a write begins, and what has to hold for that. Raises BranchNotFound where nothing says where it begins."""
-        document, branch, guards = actor.document, actor.branch, list[Task]()
-        if wanted.base is not None:
-            node: Node | None = await self._node(actor, wanted.base)
-        elif actor.overlay is not None:
-            base = await self.present(document, branch)
-            guards.append(Task(base, Guard(0, document, base.branch, expect=base.version)))
-            node = locate(base.record, base.branch, base.version) if base.version else None
-        else:
-            main = await self.awake(document, MAIN)
-            if main.version or type(wanted.write) is not m.Create:
-                raise no_branch(document, branch)
-            guards.append(Task(main, Guard(0, document, MAIN, expect=0)))
-            node = None
+    async def _start(self, actor: DocumentActor, wanted: Wanted, meta: Meta | None, now: int) -> Start:
+        """Where the branch begins that a write needs. Raises BranchNotFound where nothing says that, VersionPruned where it is gone."""
+        document, branch = actor.document, actor.branch
         said = None if meta is None else Meta(meta.by, meta.description)
-        return Line(branch, first_version(node, actor.newest_own), node, None, now, said), guards
+        if wanted.base is not None:
+            node = await self._node(actor, wanted.base)
+            value = await self._reader.stream_at(actor, node)
+            return Start(branch, node, value, _seen(actor, node), said, now)
+        if actor.overlay is not None:
+            base = await self.present(document, branch)
+            held = [Task(base, Guard(0, document, base.branch))]
+            return Start(branch, None, base if base.version else None, 0, said, now, held)
+        main = await self.awake(document, MAIN)
+        if main.version or type(wanted.write) is not m.Create:
+            raise no_branch(document, branch)
+        return Start(branch, None, None, 0, said, now, [Task(main, Guard(0, document, MAIN, expect=0))])
 
     async def _node(self, actor: DocumentActor, said: Node) -> Node:
         """The node of a durable version that somebody speaks of by a branch and a number."""
@@ -498,6 +519,14 @@ class Branches:
         return await question.result()
 
 
+def head_of(actor: DocumentActor) -> Node:
+    """Where the newest version of a branch was made; (branch, 0) where there is none."""
+    line = actor.line
+    if line is not None and actor.version < line.first and line.base is not None:
+        return line.base
+    return actor.branch, actor.version
+
+
 def no_branch(document: str, branch: str) -> BranchNotFound:
     return BranchNotFound(f"{document!r} has no branch {branch!r}", document=document, branch=branch)
 
@@ -508,14 +537,19 @@ def _seen(actor: DocumentActor, node: Node | None) -> int:
 
 
 def _inscribing(
-    request: Any, actor: DocumentActor, steps: Sequence[Fork], merged: tuple[Node, ...]
+    request: Any, actor: DocumentActor, start: Start | None, merged: tuple[Node, ...]
 ) -> Callable[[], Inscribe]:
     """To the record, once it is known which version the write makes."""
 
     def inscribe() -> Inscribe:
-        joins = (Join(actor.branch, actor.version, merged),) if merged else ()
+        steps: list[Fork | Join] = []
+        if start is not None:
+            assert actor.line is not None
+            steps.append(Fork(actor.line, start.seen))
+        if merged:
+            steps.append(Join(actor.branch, actor.version, merged))
         common = (request.id, actor.document, RECORD, False, request.meta, request.key)
-        return Inscribe(*common, steps=(*steps, *joins))
+        return Inscribe(*common, steps=tuple(steps))
 
     return inscribe
 

@@ -29,14 +29,15 @@ _CREATE, _UPDATE, _DELETE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE)
 
 
 class Guard(Command, frozen=True):
-    """Makes nothing: the newest version is `expect`. told: whoever asked named it, and is told of a VersionConflict."""
+    """Makes nothing: the newest version is `expect`; None: whichever it is, it stays until all is decided. told: whoever asked named it,
+    and is told of a VersionConflict."""
 
     told: bool = False
 
 
 class Begin(Command, frozen=True):
-    """Makes nothing: the branch begins here. value: of the base as a stream, None where there is no base; expect: the newest version that
-    was made under the branch's name."""
+    """Makes nothing: the branch begins here. value: the base as a stream, as of the line's base, None where there is none; expect: the
+    newest version that was made under the branch's name."""
 
     line: Line | None = None
     value: Stream | None = None
@@ -77,9 +78,8 @@ SILENT_COMMANDS = frozenset((Guard, Begin, End, Take))
 def _guard(stream: Stream, command: Guard, origin: str, now: int, more: int = 0) -> None:
     if command.refusal is not None:
         raise command.refusal
-    if command.expect != stream.version:
+    if command.expect is not None and command.expect != stream.version:
         if command.told:
-            assert command.expect is not None
             raise stream._conflict(command.expect)
         raise _moved(stream)
 

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from palimpsest.actors.branches import Branches, no_branch
+from palimpsest.actors.branches import Branches, head_of, no_branch
 from palimpsest.actors.document import DocumentActor
 from palimpsest.actors.insight import Insight
 from palimpsest.actors.joining import Begin, End, Inscribe, Integrate
@@ -330,8 +330,8 @@ class Merger:
             halves.append((half, target, await self._branches.awake(document, RECORD)))
         outcomes: list[Outcome] = []
         for half, target, record in halves:
-            if self._registry.actors.get(target.key) is not target or target.asleep:
-                raise Moved(f"{half.document!r} was put to sleep")
+            if target.asleep or record.asleep or record.version != record.durable:
+                raise Moved(f"what is said of the versions of {half.document!r} changes all the time")
             outcomes.append(self._join(asked, half, target, record, rules, request, given, release))
         if sum(len(outcome.conflicts) for outcome in outcomes) > self._limits.merge_conflicts_max:
             raise LimitExceeded(
@@ -362,7 +362,7 @@ class Merger:
                 expected=asked.expect,
                 actual=target.version,
             )
-        into = _head(target)
+        into = head_of(target)
         steps: list[RecordStep] = [Release(release)] if release is not None else []
         steps += [Remember(key, entry) for key, entry in given.get(half.document, {}).items()]
         if half.is_done:
@@ -423,7 +423,7 @@ class Merger:
         source = await self._branches.awake(document, place.branch)
         if source.is_absent and not (place.version is not None and source.newest_own):
             if source.overlay is not None:
-                node = _head(await self._branches.present(document, place.branch))
+                node = head_of(await self._branches.present(document, place.branch))
                 return Half(document, node, node, (), NOTHING, NOTHING, None, is_done=True)
             raise no_branch(document, place.branch)
         if not source.version:
@@ -543,7 +543,7 @@ class Merger:
         if node == line.base:
             half = Half(document, node, node, (), NOTHING, NOTHING, None)
             kept = [Task(record, _inscribe(request, document, steps), told=False)] if steps else []
-            return [Outcome(_part(half, _head(target), "up_to_date", _NO_DELTA), (), kept)]
+            return [Outcome(_part(half, head_of(target), "up_to_date", _NO_DELTA), (), kept)]
         first = first_version(node, target.newest_own)
         outcomes: list[Outcome] = []
         makes: list[Task] = []
@@ -588,7 +588,7 @@ class Merger:
         tasks = [Task(target, end), Task(target, begin), *makes, inscribe]
         if not outcomes:
             half = Half(document, node, line.base, (), NOTHING, NOTHING, None)
-            outcomes.append(Outcome(_part(half, _head(target), "fast_forward", _NO_DELTA)))
+            outcomes.append(Outcome(_part(half, head_of(target), "fast_forward", _NO_DELTA)))
         return [msgspec.structs.replace(outcomes[0], tasks=tasks), *outcomes[1:]]
 
     def _stream(self, document: str, branch: str, base: Stream | None, version: int) -> Stream:
@@ -619,26 +619,28 @@ class Merger:
             rules = parse_rules(dict(asked.rules), self._resolvers)
             outcomes = await self._look(asked, rules, request, now)
             return m.Merged(request.id, _parts(outcomes, {}, self._limits), id, repeat=True, kind=asked.kind)
-        found = await self._made_by(asked, request, client)
-        return m.Merged(request.id, found, None, 1, repeat=True, kind=asked.kind) if found else None
+        found, at = await self._made_by(asked, request, client)
+        return m.Merged(request.id, found, None, at, repeat=True, kind=asked.kind) if found else None
 
     async def _repeated(self, asked: Asked, request: Any, client: str) -> m.Merged:
-        found = await self._made_by(asked, request, client)
+        found, at = await self._made_by(asked, request, client)
         if not found:
             raise _no_merge(request.merge)
-        return m.Merged(request.id, found, None, 1, repeat=True, kind=asked.kind)
+        return m.Merged(request.id, found, None, at, repeat=True, kind=asked.kind)
 
-    async def _made_by(self, asked: Asked, request: Any, client: str) -> tuple[m.MergedPart, ...]:
-        """The versions that a request has made, without what went into them."""
+    async def _made_by(self, asked: Asked, request: Any, client: str) -> tuple[tuple[m.MergedPart, ...], int]:
+        """The versions that a request has made, without what went into them, and when."""
         parts: list[m.MergedPart] = []
+        at = 0
         for document in asked.documents:
             actor = await self._branches.awake(document, asked.into)
-            version = await self._branches.made_by(actor, request, client)
-            if version is not None:
+            made = await self._branches.made_by(actor, request, client)
+            if made is not None:
+                version, at = made[0], max(at, made[1])
                 node = (asked.source.branch, asked.source.version or 0)
                 into = (asked.into, version - 1)
                 parts.append(m.MergedPart(document, node, into, None, "merged", version, _NO_DELTA))
-        return tuple(parts)
+        return tuple(parts), at
 
 
 # --- what is said of it ----------------------------------------------------------------------------------------------
@@ -648,11 +650,6 @@ def merge_id(request: Any, client: str) -> str:
     """Of the pending merge that a request may begin: the same for a repeat."""
     identity = f"key:{request.key}" if request.key is not None else f"{client}:{request.id}"
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
-
-
-def _head(actor: DocumentActor) -> Node:
-    """The newest version of a branch, as it counts where that was made; (branch, 0) where there is none."""
-    return (actor.version and locate(actor.record, actor.branch, actor.version)) or (actor.branch, actor.version)
 
 
 def _before(event: Event) -> Node | None:

@@ -22,6 +22,7 @@ from palimpsest.actors.document import (
     Lookup,
     Request,
     Routed,
+    SystemActor,
     Write,
     check_key,
     identity_of,
@@ -579,7 +580,7 @@ class Registry:
                     self.builder.values.forget(event.document)
             if actor.branch is not MAIN:
                 self._note_record(event)
-            elif event.document.startswith(BRANCHES):
+            elif type(actor) is SystemActor and event.document.startswith(BRANCHES):
                 self._note_shared(event)
             position += 1
 

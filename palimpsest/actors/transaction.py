@@ -27,17 +27,18 @@ Prepared = Callable[[], "Write"]
 
 
 class Task(msgspec.Struct, frozen=True, gc=False):
-    """One step of a transaction. told: the answer names the version that it makes."""
+    """One step of a transaction. told: the answer names the version that it makes. silent: what is prepared makes none."""
 
     actor: Any
     write: Any
     """A Write, or Prepared."""
     told: bool = True
+    silent: bool = False
 
     @property
     def is_silent(self) -> bool:
         """It makes no version."""
-        return type(self.write) in SILENT_COMMANDS
+        return self.silent or type(self.write) in SILENT_COMMANDS
 
 
 class Transaction:

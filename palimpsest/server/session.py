@@ -18,6 +18,7 @@ from palimpsest.protocol.connection import ServerConnection
 from palimpsest.protocol.framing import encode_frames, encode_message, join_frames
 from palimpsest.protocol.messages import (
     Blamed,
+    Branches,
     Committed,
     Differences,
     Document,
@@ -25,6 +26,8 @@ from palimpsest.protocol.messages import (
     Failed,
     Goodbye,
     Hello,
+    Merged,
+    MergedPart,
     Message,
     Versions,
     Welcome,
@@ -35,11 +38,11 @@ if TYPE_CHECKING:
 
 log = get_logger("palimpsest.server")
 
-_LARGE = frozenset((Documents, Versions, Differences, Blamed))
+_LARGE = frozenset((Documents, Versions, Differences, Blamed, Merged, Branches))
 """Answers that may be large, beside `Document`, which is looked at first."""
 
 _PATH_BYTES = 64
-"""What a blamed path takes, roughly."""
+"""What a path, or a branch, takes, roughly."""
 
 _COMMITTED: int = Committed.__struct_config__.tag  # type: ignore[assignment]
 
@@ -299,4 +302,13 @@ def _weight(message: Any) -> int:
         return len(message.delta)
     if kind is Blamed:
         return _PATH_BYTES * len(message.paths)
+    if kind is Merged:
+        return sum(map(_part_weight, message.parts))
+    if kind is Branches:
+        return _PATH_BYTES * len(message.branches)
     return 0
+
+
+def _part_weight(part: MergedPart) -> int:
+    sides = (raw for conflict in part.conflicts for raw in (*conflict.base, *conflict.ours, *conflict.theirs))
+    return len(part.delta) + _PATH_BYTES * len(part.conflicts) + sum(map(len, sides))
