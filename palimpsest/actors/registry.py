@@ -419,7 +419,7 @@ class Registry:
 
     async def _wake_together(self, actors: list[DocumentActor]) -> None:
         streams = [(actor.document, actor.branch) for actor in actors]
-        records = [(actor.document, RECORD) for actor in actors if actor.branch != RECORD]
+        records = list({(actor.document, RECORD): None for actor in actors})
         try:
             stretches = await self._load(streams + records)
         except PalimpsestError as error:
@@ -433,7 +433,8 @@ class Registry:
                     actor.record = None
                     self._revive(actor, found[actor.document, RECORD])
                     continue
-                actor.record = self._record(actor.document, found[actor.document, RECORD])
+                known = self._known_record(actor.document)
+                actor.record = self._record(actor.document, found[actor.document, RECORD]) if known is UNKNOWN else known
                 if actor.branch == MAIN:
                     self._revive(actor, found[actor.document, MAIN])
             except Exception as error:
@@ -552,6 +553,11 @@ class Registry:
         if actor is not None:
             return actor.tail_positions()
         return [position for position in self._dropped.get(key, ()) if position >= self.tail.start]
+
+    def _known_record(self, document: str) -> Any:
+        """The record as another actor of the document has it, which all of them share; UNKNOWN where none has."""
+        others = self.awake_branches(document)
+        return next((actor.record for actor in others if actor.branch != RECORD and actor.record is not UNKNOWN), UNKNOWN)
 
     def _record(self, document: str, stretch: Stretch | None) -> Any:
         """The durable value of a document's record; None where it has none."""
