@@ -157,8 +157,20 @@ class DocumentActor(Stream):
         self.due = None if line.base is None else Parents(line.base)
         self.line, self.is_absent, self.decisions = line, False, self.table
 
+    def go_on(self, line: Line, value: Stream | None, newest: int) -> None:
+        """The branch is there, and has versions of its own. value: as of the newest."""
+        self.begin(value, newest)
+        self.due = None
+        self.line, self.is_absent, self.decisions = line, False, self.table
+
+    def be_absent(self, value: Stream | None, newest: int) -> None:
+        """The branch is not there; value: as of the newest version that was made under its name; None, and 0, where none was."""
+        self.begin(value, newest)
+        self.line, self.newest_before = None, newest
+        self.end_line()
+
     def end_line(self) -> None:
-        """The branch is not there any more, or was never."""
+        """The branch is not there any more."""
         self.newest_before = self.newest_own
         self.line, self.is_absent, self.decisions = None, True, _DECIDE_ABSENT
         self.due = None

@@ -294,10 +294,21 @@ class Merger:
                 for node in (outcome.part.base, outcome.part.source, outcome.part.into)
                 if node is not None and node[1]
             ]
+            if asked.kind == "rebase":
+                nodes += await self._own(document, asked.into)
             record = await self._branches.awake(document, RECORD)
             hold = Hold(id, tuple(sorted(set(nodes))))
             tasks.append(Task(record, _inscribe(request, document, [hold]), told=False))
         return tasks
+
+    async def _own(self, document: str, branch: str) -> list[Node]:
+        """The versions that are to be made again, and the one that they start from."""
+        actor = await self._branches.awake(document, branch)
+        line = actor.line
+        if line is None:
+            return []
+        own = [(branch, version) for version in range(line.first, actor.version + 1)]
+        return own if line.base is None else [line.base, *own]
 
     async def _remembering(self, given: Remembered, request: Any) -> list[Task]:
         tasks: list[Task] = []
@@ -536,7 +547,7 @@ class Merger:
             )
         base = None if line.base is None else await self._reader.stream_at(target, line.base)
         fresh = await self._reader.stream_at(target, node)
-        if target.version != version or target.line != line:
+        if (target.version, target.durable, target.line) != (version, version, line) or record.version != record.durable:
             raise Moved(f"{document!r} has changed on {asked.into!r} meanwhile")
         steps: list[RecordStep] = [Release(release)] if release is not None else []
         steps += [Remember(key, entry) for key, entry in given.get(document, {}).items()]

@@ -467,15 +467,15 @@ class Registry:
         document, branch = actor.document, actor.branch
         while True:
             line = live_line(actor.record, branch)
-            newest = self.builder.newest_in_tail(document, branch) or archived
+            newest = archived = max(archived, self.builder.newest_in_tail(document, branch) or 0)
             has_own = line is not None and newest >= line.first
             base = (branch, newest) if has_own or (line is None and newest) else None if line is None else line.base
             value = (
                 None if base is None else self._standing_at(document, base) or await self.builder.at(document, *base)
             )
             overlay = await self._shared_base(document, branch) if line is None else None
-            again = self.builder.newest_in_tail(document, branch) or archived
-            if live_line(actor.record, branch) == line and again == newest:
+            again = self.builder.newest_in_tail(document, branch) or 0
+            if live_line(actor.record, branch) == line and again <= newest:
                 break
         if base is not None and value is None:
             raise VersionPruned(
@@ -486,19 +486,13 @@ class Registry:
                 newest=newest,
                 oldest=None,
             )
-        actor.newest_before, actor.overlay = newest, overlay
-        if has_own or line is None:
-            actor.begin(value, newest)
-            actor.due = None
-            if line is None:
-                actor.line, actor.is_absent = None, False
-                actor.end_line()
-                actor.newest_before = newest
-            else:
-                actor.line, actor.is_absent, actor.decisions = line, False, actor.table
+        actor.overlay = overlay
+        if line is None:
+            actor.be_absent(value, newest)
+        elif has_own:
+            actor.go_on(line, value, newest)
         else:
-            assert line is not None
-            actor.line = None
+            actor.line, actor.newest_before = None, newest
             actor.begin_line(line, value)
 
     def _standing_at(self, document: str, node: Node) -> Stream | None:
