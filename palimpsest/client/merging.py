@@ -40,6 +40,11 @@ class Branch(msgspec.Struct, frozen=True):
     deleted: bool = False
 
     @property
+    def parent(self) -> str | None:
+        """The branch that it was made from; None for `main`."""
+        return None if self.base is None else self.base[0]
+
+    @property
     def at(self) -> datetime | None:
         """When it was made, by the server's clock, in UTC; None where that is not known."""
         return to_datetime(self.at_microseconds) if self.at_microseconds else None
@@ -109,6 +114,13 @@ class MergeConflict(msgspec.Struct, frozen=True):
             return data | {"left_out": True}
         sides = {"base": self.base, "ours": self.ours, "theirs": self.theirs}
         return data | {name: value for name, value in sides.items() if value is not ABSENT}
+
+    def keys(self) -> tuple[str, ...]:
+        """Of `to_data`, so that a conflict can be read, and made a dict of, as those of an `UndoConflict` can."""
+        return tuple(self.to_data())
+
+    def __getitem__(self, name: str) -> Any:
+        return self.to_data()[name]
 
     def _side(self, encoded: tuple[Raw, ...]) -> Any:
         if self.left_out:

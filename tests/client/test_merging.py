@@ -55,6 +55,7 @@ def conflicted(document: str = "n", **options: Any) -> m.MergedPart:
 def test_a_branch() -> None:
     branch = to_branch(m.BranchInfo("n", "draft", ("main", 3), 5, AT, Meta("ana", "a try"), True))
     assert (branch.document, branch.name, branch.base, branch.head) == ("n", "draft", ("main", 3), 5)
+    assert branch.parent == "main"
     assert (branch.at, branch.by, branch.description, branch.deleted) == (MOMENT, "ana", "a try", True)
     assert repr(branch) == "<Branch 'draft' of 'n', version 5, from main:3, deleted>"
 
@@ -83,8 +84,10 @@ def test_conflicts_as_data_are_those_of_the_state() -> None:
         Conflict(("title",), "edit/edit", "A", "B", None),
         Conflict(("meta", "x.y", 0), "edit/delete", [1], {"a": 2}, NOTHING),
     ]
-    found = [conflict.to_data() for conflict in MergePart(conflicted(), "merge").conflicts]
-    assert found == [{"document": "n", **to_data(state)} for state in states]
+    conflicts = MergePart(conflicted(), "merge").conflicts
+    assert [conflict.to_data() for conflict in conflicts] == [{"document": "n", **to_data(state)} for state in states]
+    assert [dict(conflict) for conflict in conflicts] == [conflict.to_data() for conflict in conflicts]
+    assert conflicts[0]["path"] == conflicts[0].path
 
 
 def test_conflicts_whose_values_are_left_out() -> None:

@@ -289,6 +289,7 @@ def by_type(hint: Any) -> st.SearchStrategy[Any]:
         type(None): st.none(),
         dict[str, Any]: data,
         dict[str, int]: st.dictionaries(names, integers, max_size=3),
+        dict[str, str]: st.dictionaries(names, names, max_size=3),
     }
     if hint in simple:
         return simple[hint]
