@@ -127,7 +127,7 @@ async def test_the_verifier_of_the_page_on_proof(tmp_path: Path) -> None:
     assert verdict.returncode == 0, verdict.stderr
     printed = [json.loads(line) for line in verdict.stdout.splitlines()]
     assert {(line["document"], line["branch"]): line["digest"] for line in printed} == newest
-    assert [line["erased_from"] for line in printed if line["document"] == "notes/1"] == [0, 2]
+    assert [line["erased_from"] for line in printed if line["document"] == "notes/1"] == [0, 1, 3]
     forged = {**kept[0], "digest": 32 * "00"}
     assert "kept elsewhere" in _verify(tmp_path, [forged]).stderr
     _change(tmp_path / "saved" / "archive")
@@ -147,7 +147,11 @@ async def _make_a_store(folder: Path) -> list[dict[str, Any]]:
         await client.prune("notes/1", versions=200, dry_run=False)
         await client.erase("notes/1", "email", by="privacy")
         await client.erase("notes/2")
-        for branch in ("$versions", "main"):
+        await client.branch("notes/1", "draft", at=250)
+        await client.update("notes/1", {"text": "short", "email": "c@example.org"}, branch="draft", by="bo")
+        await client.merge("notes/1", source="draft", rules={"email": "theirs"})
+        await client.erase("notes/1", "email", branch="draft")
+        for branch in ("$versions", "main", "draft"):
             kept.append(_line(await client.digest("notes/1", branch=branch)))
         kept.append(_line(await client.digest("notes/2")))
         await server.partition.settled()

@@ -153,13 +153,16 @@ class Archiver:
         stream = Stream(event.document, event.branch, self._limits())
         stream.begin(base, event.version - 1)
         stream.replay(row)
-        if old := self._warm.pop((event.document, event.branch), None):
+        name = (event.document, event.branch)
+        if old := self._warm.pop(name, None):
             self._warm_bytes -= old.bytes_bound
-        return (
-            Snapshot(event.document, event.branch, event.version, stream.encoded_value(), digest)
-            if stream.exists
-            else None
-        )
+        if not stream.exists:
+            return None
+        value = stream.encoded_value()
+        stream.encoded = None
+        self._warm[name] = stream  # what the archive has of it by now is in the step that is being made
+        self._warm_bytes += stream.bytes_bound
+        return Snapshot(*name, event.version, value, digest)
 
     def _is_due(self, head: Head) -> bool:
         if head.kind == _DELETE or head.kind == _ERASE:

@@ -44,6 +44,7 @@ _ATTEMPTS_MAX = 32
 _PAGE = 256
 
 _PLACED_READS = (m.Blame, m.Digest)
+_TOLD_READS = (m.History, m.Blame, m.Digest)
 _WRITES = (m.Update, m.Create, m.Delete)
 
 
@@ -231,6 +232,9 @@ class Branches:
         elif isinstance(message, m.Revert | m.Undo) and actor.overlay is not None:
             await self.fork(actor, message.meta, now)
             self._registry.hand(await self.awake(document, branch), message, asker, now)
+        elif isinstance(message, _TOLD_READS):
+            # Each version says where it was made, wherever it was asked about.
+            self._registry.look_up(await self.present(document, branch), message, asker, now)
         else:
             other = await self.present(document, branch)
             self._registry.hand(other, _elsewhere(message, branch, other.branch), asker, now)
@@ -573,10 +577,8 @@ def _asks_for_a_version(message: Any) -> bool:
 
 def _elsewhere(message: Any, branch: str, other: str) -> Any:
     """The same, asked of another branch. Raises InvalidRequest for what cannot be."""
-    if isinstance(message, m.Get | m.History | m.Label):
+    if isinstance(message, m.Get | m.Label):
         return msgspec.structs.replace(message, branch=other)
-    if isinstance(message, _PLACED_READS):
-        return msgspec.structs.replace(message, place=msgspec.structs.replace(message.place, branch=other))
     if isinstance(message, m.Diff):
         a = msgspec.structs.replace(message.a, branch=other)
         b = msgspec.structs.replace(message.b, branch=other) if message.b.branch == branch else message.b

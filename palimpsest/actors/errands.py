@@ -87,9 +87,10 @@ class Errands:
                 log.warning("retention_failed", reason=error.message)
 
     async def retain_once(self) -> None:
-        pruned = await self._keeper.prune(Prune(0, "**", dry_run=False), lambda progress: None, worth=True)
-        if pruned.events:
-            log.info("pruned", documents=pruned.documents, events=pruned.events, bytes=pruned.bytes)
+        for branch in sorted({policy.branch for policy in await self._keeper.policies()}):
+            pruned = await self._keeper.prune(Prune(0, "**", branch, dry_run=False), lambda progress: None, worth=True)
+            if pruned.events:
+                log.info("pruned", branch=branch, documents=pruned.documents, events=pruned.events, bytes=pruned.bytes)
 
     # --- inside --------------------------------------------------------------------------------------------------
 

@@ -74,11 +74,12 @@ class Insight:
                 version=node[1],
             ) from None
         tracing = Tracing(self._reader, actor.document, actor.record)
-        return self._blamed(
-            actor, message.id, node[1], await tracing.trace(node, value, message.path), tracing.is_exact
-        )
+        found = await tracing.trace(node, value, message.path)
+        return self._blamed(actor, message, node[1], found, tracing.is_exact)
 
-    def _blamed(self, actor: DocumentActor, id: int, version: int, found: Sequence[Traced], exact: bool) -> Blamed:
+    def _blamed(
+        self, actor: DocumentActor, message: BlameRequest, version: int, found: Sequence[Traced], exact: bool
+    ) -> Blamed:
         rows = {row.position: row for _, row in found}
         positions = sorted(rows, reverse=True)
         places = {position: place for place, position in enumerate(positions)}
@@ -92,7 +93,8 @@ class Insight:
                 actual=size,
             )
         paths = tuple((path, places[row.position]) for path, row in found)
-        return Blamed(id, version, paths, tuple(_about(actor, rows[position]) for position in positions), exact)
+        entries = tuple(_about(actor, rows[position], message.place.branch) for position in positions)
+        return Blamed(message.id, version, paths, entries, exact)
 
     # --- what writes need to know --------------------------------------------------------------------------------
 
@@ -176,7 +178,7 @@ def _common(message: Revert | Undo) -> tuple[int, str, str, bool, Meta | None, s
     return message.id, message.document, message.branch, message.repeat, message.meta, message.key
 
 
-def _about(actor: DocumentActor, row: Row) -> Entry:
+def _about(actor: DocumentActor, row: Row, asked: str) -> Entry:
     event = row.event
     meta = event.meta if actor.record is None else labelled(actor.record, event)
-    return msgspec.structs.replace(entry_of(event, meta, actor.branch), delta=_NO_DELTA)
+    return msgspec.structs.replace(entry_of(event, meta, asked), delta=_NO_DELTA)

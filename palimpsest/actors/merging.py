@@ -39,6 +39,7 @@ from palimpsest.state.branching import Drop, Fork, Hold, Join, Moved, Release, R
 from palimpsest.state.branching import Step as RecordStep
 from palimpsest.state.conflicts import CONFLICT, Conflict
 from palimpsest.state.lines import (
+    Ancestors,
     Line,
     ancestors,
     common_ancestors,
@@ -533,7 +534,8 @@ class Merger:
         onto = await self._branches.present(document, asked.source.branch)
         node = await self._reader.find(onto, asked.source)
         record = await self._branches.awake(document, RECORD)
-        if is_ancestor(target.record, (asked.into, line.first), ancestors(target.record, node)):
+        beneath = ancestors(target.record, node)
+        if is_ancestor(target.record, (asked.into, line.first), beneath):
             raise InvalidRequest(f"{asked.source.branch!r} starts from {asked.into!r} itself", reason="onto")
         version = target.version
         rows = [row async for row in self._reader.rows_of(document, asked.into, line.first, version)]
@@ -547,7 +549,11 @@ class Merger:
             )
         base = None if line.base is None else await self._reader.stream_at(target, line.base)
         fresh = await self._reader.stream_at(target, node)
-        if (target.version, target.durable, target.line) != (version, version, line) or record.version != record.durable:
+        if (target.version, target.durable, target.line) != (
+            version,
+            version,
+            line,
+        ) or record.version != record.durable:
             raise Moved(f"{document!r} has changed on {asked.into!r} meanwhile")
         steps: list[RecordStep] = [Release(release)] if release is not None else []
         steps += [Remember(key, entry) for key, entry in given.get(document, {}).items()]
@@ -564,10 +570,13 @@ class Merger:
             before = old.value() if old.exists else NOTHING
             old.replay(row)
             theirs = old.value() if old.exists else NOTHING
-            settle = _settling(target.record, asked, asked.into, given.get(document, {}))
-            merged = merge(before, current, theirs, rules=rules, settle=settle)
             half = Half(document, (asked.into, row.event.version), _before(row.event), (), before, theirs, None)
             at = (asked.into, first + len(makes) - 1) if makes else node
+            if _only_took_in(row.event, target.record, beneath):
+                outcomes.append(Outcome(_part(half, at, "up_to_date", _NO_DELTA)))
+                continue
+            settle = _settling(target.record, asked, asked.into, given.get(document, {}))
+            merged = merge(before, current, theirs, rules=rules, settle=settle)
             delta = Raw(encode_delta(merged.delta))
             if merged.conflicts:
                 part = _part(half, at, "conflicts", delta, merged.conflicts, len(merged.settled))
@@ -667,6 +676,12 @@ def _before(event: Event) -> Node | None:
     if event.parents is not None and event.parents.base is not None:
         return event.parents.base
     return (event.branch, event.version - 1) if event.version > 1 else None
+
+
+def _only_took_in(event: Event, record: Any, beneath: Ancestors) -> bool:
+    """Whether it merged what the new base has already: then there is nothing to be made again."""
+    merged = () if event.parents is None else event.parents.merged
+    return bool(merged) and all(is_ancestor(record, node, beneath) for node in merged)
 
 
 def _age(row: Row) -> tuple[int, int]:

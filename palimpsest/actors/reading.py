@@ -255,7 +255,7 @@ class Reader:
                 size += _entry_bytes(row.event)
                 if entries and size > bytes_max:
                     break
-                entries.append(entry_of(row.event, condition.meta(row.event), actor.branch))
+                entries.append(entry_of(row.event, condition.meta(row.event), message.branch))
             if message.newest_first:
                 last = row.event.version - 1
             else:

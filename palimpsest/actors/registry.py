@@ -434,7 +434,9 @@ class Registry:
                     self._revive(actor, found[actor.document, RECORD])
                     continue
                 known = self._known_record(actor.document)
-                actor.record = self._record(actor.document, found[actor.document, RECORD]) if known is UNKNOWN else known
+                actor.record = (
+                    self._record(actor.document, found[actor.document, RECORD]) if known is UNKNOWN else known
+                )
                 if actor.branch == MAIN:
                     self._revive(actor, found[actor.document, MAIN])
             except Exception as error:
@@ -551,7 +553,9 @@ class Registry:
     def _known_record(self, document: str) -> Any:
         """The record as another actor of the document has it, which all of them share; UNKNOWN where none has."""
         others = self.awake_branches(document)
-        return next((actor.record for actor in others if actor.branch != RECORD and actor.record is not UNKNOWN), UNKNOWN)
+        return next(
+            (actor.record for actor in others if actor.branch != RECORD and actor.record is not UNKNOWN), UNKNOWN
+        )
 
     def _record(self, document: str, stretch: Stretch | None) -> Any:
         """The durable value of a document's record; None where it has none."""

@@ -44,8 +44,8 @@ class Keeping:
         description: str | None = None,
         request_id: str | None = None,
     ) -> Version:
-        """What is at path is gone from every version of the branch and from the store's files, on return. `*` stands for every
-        key and every index. (): the whole document, with all of its branches. It cannot be taken back. That something was
+        """What is at path is gone from every version of every branch and from the store's files, on return. `*` stands for every
+        key and every index. (): the whole document. branch: whose version is returned. It cannot be taken back. That something was
         erased, where, by whom and why, is kept as a version, and what is left can still be proved.
 
         Backups and exports made before still have it. Raises DocumentNotFound or InvalidPath.

@@ -56,6 +56,8 @@ _CLIENT_LIMITS = (
     "meta_tags_max",
     "request_id_characters_max",
     "transaction_documents_max",
+    "branches_max",
+    "merge_conflicts_max",
     "page_items_max",
     "subscription_bytes_max",
 )

@@ -19,6 +19,7 @@ from palimpsest.storage.checking import check_archive
 from palimpsest.storage.contracts import Snapshot, Step
 from palimpsest.storage.events import GENESIS, Batch, Event, chain_digest, encode_events
 from palimpsest.storage.memory import MemoryArchive
+from palimpsest.words import Parents
 
 pytestmark = pytest.mark.anyio
 EPOCH = "0123456789abcdef"
@@ -198,3 +199,20 @@ def test_a_step_hints_at_more_once_it_is_half_as_large_as_a_step_may_be() -> Non
     assert is_large([half])
     assert not is_large([less])
     assert is_large([less, less])
+
+
+async def test_many_versions_of_a_new_branch_in_one_step() -> None:
+    """The first snapshot of a branch is in the step that is being made; the next one has to begin with it."""
+    base = Event("n", "main", 1, 0, 1, raw([[0, [], {"a": 0}]]), "c", 1)
+    first = Event("n", "side", 2, 1, 2, raw([[0, ["a"], 2]]), "c", 2, parents=Parents(("main", 1)))
+    others = [Event("n", "side", version, 1, version, raw([[0, ["a"], version]]), "c", version) for version in range(3, 21)]
+    events = [base, first, *others]
+    body = encode_events(events, bytes(16))
+    batch = Batch(1, len(events), chain_digest(GENESIS, 1, len(events), body), body)
+    archive = MemoryArchive()
+    await archive.open(epoch=EPOCH)
+    assert await Archiver(archive, snapshot_versions=4).write([batch]) == len(events) + 1
+    found = {item.version: item.value for item in await archive.snapshots("n", "side", first=1, limit=100)}
+    assert sorted(found) == [2, 6, 10, 14, 18]
+    assert found == {version: msgspec.msgpack.encode({"a": version}) for version in found}
+    assert await check_archive(archive) == []

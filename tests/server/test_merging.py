@@ -52,7 +52,7 @@ async def test_a_rule_calls_a_resolver_of_the_server() -> None:
         merged = await client.get("n")
         assert merged.value == {"a": [3, 3], "b": [2], "c": [9]}
         assert (merged.by, merged.description, merged.tags) == ("ana", "settled", {"merged"})
-        with pytest.raises(InvalidRequest, match="'nonsense' is no rule; there are .*absurd, broken, longer"):
+        with pytest.raises(InvalidRequest, match=r"'nonsense' is no rule; there are .*absurd, broken, longer"):
             await client.merge("n", source="draft", rules={"a": "nonsense"})
 
 
@@ -106,7 +106,7 @@ async def test_a_squashed_merge_has_one_parent_and_is_not_known_later() -> None:
     async with pal.Server.memory() as server, server.connect() as client:
         await two_branches(client, {"a": 0, "b": 0}, {"a": 1}, {"b": 2})
         await client.merge("n", source="draft", squash=True)
-        newest = [version async for version in client.history("n", limit=1)][0]
+        (newest,) = [version async for version in client.history("n", limit=1)]
         assert newest.parents is None
         again = await client.merge("n", source="draft", dry_run=True)
         assert again.parts[0].outcome == "merged"
