@@ -8,14 +8,17 @@ from the log to live is taken synchronously at the durable end, so that nothing 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Protocol
 
 import anyio
 from msgspec import Raw
 
+from palimpsest.actors.asking import internal_error
 from palimpsest.actors.committer import Entry
+from palimpsest.actors.following import Condition, Index
+from palimpsest.actors.jobs import Job
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.tail import Tail
 from palimpsest.errors import (
@@ -31,7 +34,19 @@ from palimpsest.errors import (
 from palimpsest.limits import Limits
 from palimpsest.protocol.changes import address, encode_change
 from palimpsest.protocol.cursor import decode_cursor, encode_cursor
-from palimpsest.protocol.messages import Change, Credit, Document, Ended, Get, Marker, Subscribe, Subscribed
+from palimpsest.protocol.messages import (
+    Change,
+    Credit,
+    Document,
+    Ended,
+    Failed,
+    Get,
+    List,
+    Marker,
+    Names,
+    Subscribe,
+    Subscribed,
+)
 from palimpsest.state.names import Pattern
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Batch, Event
@@ -43,6 +58,8 @@ _FRAME_OVERHEAD_BYTES = 16
 _AGAIN_SECONDS = 0.01
 _DELETE = int(Kind.DELETE)
 _NIL = Raw(b"\xc0")
+_NO_DELTA = Raw(b"\x90")
+_NAMES_TOGETHER = 64
 
 
 class Subscriber(Protocol):
@@ -65,20 +82,31 @@ class State(Enum):
     """Handed every change as it becomes durable."""
     BEHIND = "behind"
     """Everything from `next` on is still to be read from the log."""
+    STARTING = "starting"
+    """It is being found out where it starts."""
+    SHOWING = "showing"
+    """What is there now is sent, document by document, those after `shown` are still to come."""
     ENDED = "ended"
+
+
+_POLICIES = ("all", "latest", "disconnect")
 
 
 class Subscription:
     __slots__ = (
         "branch",
+        "condition",
         "credit_bytes",
         "next",
         "number",
         "pattern",
+        "policy",
         "queued",
+        "shown",
         "state",
         "subscriber",
         "told",
+        "told_position",
         "values",
     )
 
@@ -88,7 +116,11 @@ class Subscription:
         self.pattern = pattern
         self.branch = message.branch
         self.values = message.values
+        self.policy = message.policy
+        condition = Condition(message)
+        self.condition = None if condition.is_empty else condition
         self.credit_bytes = message.credit_bytes
+        self.shown = ""
         self.next = position
         """While behind: the first position that was not looked at."""
         self.state = State.BEHIND
@@ -96,6 +128,8 @@ class Subscription:
         """It waits for the reading task, which holds it at most once."""
         self.told = State.BEHIND
         """What the subscriber was told last by a marker."""
+        self.told_position = position - 1
+        """How far it knows that it has come, by a marker or a change."""
 
     @property
     def is_served(self) -> bool:
@@ -103,7 +137,11 @@ class Subscription:
         return self.credit_bytes > 0 and not self.subscriber.paused
 
     def follows(self, event: Event) -> bool:
-        return event.branch == self.branch and self.pattern.matches(event.document)
+        return event.branch == self.branch and self.pattern.matches(event.document) and self.wants(event)
+
+    def wants(self, event: Event) -> bool:
+        """Of what it follows."""
+        return self.condition is None or self.condition.holds(event)
 
 
 class Feed:
@@ -116,12 +154,21 @@ class Feed:
         limits: Limits,
         epoch: str,
         ask: Callable[[Get], Awaitable[Document]],
+        names: Callable[[List], Awaitable[Names]],
+        newest: Callable[[str, str], int],
+        start_job: Callable[[Job], None],
     ) -> None:
+        """names: answers a request. newest: the durable version of a document branch that is awake, 0 of one that is not."""
         self.epoch = epoch
         self._reader = reader
         self._tail = tail
         self._limits = limits
         self._ask = ask
+        self._names = names
+        self._newest = newest
+        self._start_job = start_job
+        self._index: Index[Subscription] = Index()
+        """Those that are handed on what happens, without whole values."""
         self._by_subscriber: dict[Subscriber, dict[int, Subscription]] = {}
         self._all: set[Subscription] = set()
         self._valued: set[Subscription] = set()
@@ -148,6 +195,7 @@ class Feed:
         if message.credit_bytes < 0:
             raise InvalidRequest("a negative credit", reason="credit_bytes")
         pattern = Pattern.parse(message.pattern)
+        _check_start(message, pattern)
         position = self._tail.end if message.resume_after is None else self._position_after(message.resume_after)
         subscription = Subscription(message, subscriber, pattern, position)
         subscription.credit_bytes = min(subscription.credit_bytes, self._limits.subscription_bytes_max)
@@ -155,9 +203,56 @@ class Feed:
         self._all.add(subscription)
         if subscription.values:
             self._valued.add(subscription)
-        self._generation += 1
-        subscriber.reply(Subscribed(message.id, message.subscription, encode_cursor(self.epoch, position - 1)))
+        else:
+            self._index.add(subscription)
+            self._generation += 1
+        if message.from_version is not None or message.from_time is not None:
+            subscription.state = State.STARTING
+            self._start_job(lambda: self._start(subscription, message))
+            return
+        if message.snapshot:
+            subscription.state = State.SHOWING
+        self._begin(subscription, message.id)
+
+    def _begin(self, subscription: Subscription, id: int) -> None:
+        cursor = encode_cursor(self.epoch, subscription.next - 1)
+        subscription.told_position = subscription.next - 1
+        subscription.subscriber.reply(Subscribed(id, subscription.number, cursor))
         self._go_on(subscription)
+
+    async def _start(self, subscription: Subscription, message: Subscribe) -> None:
+        """Finds out where it starts, by a version or a time."""
+        try:
+            position = await self._find_start(message)
+        except PalimpsestError as error:
+            if subscription.state is not State.ENDED:
+                self._end(subscription)
+                subscription.subscriber.reply(Failed(message.id, *error.to_wire()))
+            return
+        except Exception as error:
+            self._end(subscription)
+            subscription.subscriber.reply(Failed(message.id, *internal_error(message.id, error).to_wire()))
+            return
+        if subscription.state is not State.ENDED:
+            subscription.next, subscription.state = position, State.BEHIND
+            self._begin(subscription, message.id)
+
+    async def _find_start(self, message: Subscribe) -> int:
+        if message.from_time is not None:
+            return await self._reader.position_at(message.from_time)
+        assert message.from_version is not None
+        document = await self._ask(Get(0, message.pattern, message.branch))
+        if message.from_version == document.version + 1:
+            return self._tail.end
+        return await self._reader.position_of(message.pattern, message.branch, message.from_version, document.version)
+
+    def refresh(self, subscriber: Subscriber) -> None:
+        """The connection is alive: those of its subscriptions that have heard nothing for long are told how far they have come, so
+        that their cursors stay within what is kept."""
+        end = self._tail.end - 1
+        for subscription in self._by_subscriber.get(subscriber, {}).values():
+            if subscription.state is State.LIVE and subscription.told_position < end and subscription.is_served:
+                self._send_marker(subscription, State.LIVE)
 
     def credit(self, message: Credit, subscriber: Subscriber) -> None:
         """A subscription that is over by now is no mistake of the client's."""
@@ -210,7 +305,7 @@ class Feed:
             while self._reading:
                 subscription = self._reading.popleft()
                 subscription.queued = False
-                if subscription.state is State.BEHIND and subscription.is_served:
+                if subscription.state in (State.BEHIND, State.SHOWING) and subscription.is_served:
                     await self._read_on(subscription)
 
     def statistics(self) -> dict[str, int]:
@@ -221,16 +316,19 @@ class Feed:
 
     def _followers(self, event: Event) -> list[tuple[Subscriber, list[Subscription]]]:
         found: dict[Subscriber, list[Subscription]] = {}
-        for subscription in self._all:
-            if not subscription.values and subscription.follows(event):
-                found.setdefault(subscription.subscriber, []).append(subscription)
+        for subscription in self._index.matching(event.document, event.branch):
+            found.setdefault(subscription.subscriber, []).append(subscription)
         return list(found.items())
 
     def _hand_on(self, position: int, event: Event, followers: list[tuple[Subscriber, list[Subscription]]]) -> None:
         encoded: tuple[bytes, bytes] | None = None
         addressed: dict[tuple[int, ...], bytes] = {}
         for subscriber, subscriptions in followers:
-            live = [subscription for subscription in subscriptions if self._is_live(subscription, position)]
+            live = [
+                subscription
+                for subscription in subscriptions
+                if subscription.wants(event) and self._is_live(subscription, position)
+            ]
             if not live:
                 continue
             if encoded is None:
@@ -241,6 +339,7 @@ class Feed:
                 message = addressed[numbers] = address(encoded, numbers)
             for subscription in live:
                 subscription.credit_bytes -= len(message)
+                subscription.told_position = position
             subscriber.push(message)
 
     def _is_live(self, subscription: Subscription, position: int) -> bool:
@@ -248,18 +347,30 @@ class Feed:
             return False
         if subscription.is_served:
             return True
+        if subscription.policy == "disconnect":
+            self._disconnect(subscription)
+            return False
         subscription.state = State.BEHIND
         subscription.next = position
         self._mark(subscription)
         return False
 
+    def _disconnect(self, subscription: Subscription) -> None:
+        error = Overloaded(
+            "the subscriber did not keep up, and asked to be told so",
+            limit="subscription_bytes_max",
+            maximum=self._limits.subscription_bytes_max,
+        )
+        self._end(subscription)
+        subscription.subscriber.reply(Ended(subscription.number, *error.to_wire()))
+
     # --- from the log --------------------------------------------------------------------------------------------
 
     def _go_on(self, subscription: Subscription) -> None:
         """It may read on, or is live if there is nothing to read."""
-        if subscription.state is not State.BEHIND or not subscription.is_served:
+        if subscription.state not in (State.BEHIND, State.SHOWING) or not subscription.is_served:
             return
-        if subscription.next == self._tail.end:
+        if subscription.state is State.BEHIND and subscription.next == self._tail.end:
             self._caught_up(subscription)
         elif not subscription.queued:
             subscription.queued = True
@@ -273,19 +384,39 @@ class Feed:
             subscription.told = State.LIVE
             self._send_marker(subscription, State.LIVE)
 
+    async def _show(self, subscription: Subscription) -> None:
+        """A piece of what is there now."""
+        request = List(0, subscription.pattern.text, subscription.branch, subscription.shown, _NAMES_TOGETHER)
+        found = await self._names(request)
+        for name in found.names:
+            if not subscription.is_served or subscription.state is not State.SHOWING:
+                return
+            await self._show_one(subscription, name)
+            subscription.shown = name
+        if not found.more and subscription.state is State.SHOWING:
+            subscription.state = State.BEHIND
+            self._send_marker(subscription, State.SHOWING)
+
+    async def _show_one(self, subscription: Subscription, name: str) -> None:
+        try:
+            document = await self._ask(Get(0, name, subscription.branch))
+        except DocumentNotFound:
+            return  # deleted meanwhile, which is a change
+        what = (document.document, subscription.branch, document.version, document.kind, document.at, _NO_DELTA)
+        change = Change((), subscription.next - 1, *what, document.meta, 0, document.value, None, True)
+        self._send_alone(subscription, change)
+
     async def _read_on(self, subscription: Subscription) -> None:
         try:
-            rows = await self._reader.rows(
-                subscription.next,
-                rows_max=_ROWS_TOGETHER,
-                bytes_max=_BYTES_TOGETHER,
-                pattern=subscription.pattern,
-                branch=subscription.branch,
-            )
-            for row in rows:
+            if subscription.state is State.SHOWING:
+                await self._show(subscription)
+                rows: list[Row] = []
+            else:
+                rows = await self._rows(subscription)
+            for place, row in enumerate(rows):
                 if not subscription.is_served or subscription.state is State.ENDED:
                     break
-                if subscription.follows(row.event):
+                if subscription.follows(row.event) and not self._is_overtaken(subscription, rows, place):
                     await self._send(subscription, row)
                 subscription.next = row.position + 1
         except (Overload, CommitFailed):
@@ -296,25 +427,47 @@ class Feed:
                 self._end(subscription)
                 subscription.subscriber.reply(Ended(subscription.number, *error.to_wire()))
             return
-        if subscription.state is State.BEHIND:
-            if not subscription.is_served:
+        if subscription.state in (State.BEHIND, State.SHOWING):
+            if subscription.state is State.BEHIND and not subscription.is_served:
                 self._mark(subscription)
             self._go_on(subscription)
+
+    async def _rows(self, subscription: Subscription) -> list[Row]:
+        return await self._reader.rows(
+            subscription.next,
+            rows_max=_ROWS_TOGETHER,
+            bytes_max=_BYTES_TOGETHER,
+            pattern=subscription.pattern,
+            branch=subscription.branch,
+        )
+
+    def _is_overtaken(self, subscription: Subscription, rows: Sequence[Row], place: int) -> bool:
+        """Whether it is left out, because a newer version of the same document comes."""
+        if subscription.policy != "latest":
+            return False
+        event = rows[place].event
+        return self._newest(event.document, event.branch) > event.version or any(
+            (later.event.document, later.event.branch) == (event.document, event.branch) for later in rows[place + 1 :]
+        )
 
     async def _send(self, subscription: Subscription, row: Row) -> None:
         value = _NIL
         if subscription.values and row.event.kind != _DELETE:
             value = await self._value(row.event)
-        message = address(encode_change(_change(row.position, row.event, value)), (subscription.number,))
+        self._send_alone(subscription, _change(row.position, row.event, value))
+
+    def _send_alone(self, subscription: Subscription, change: Change) -> None:
+        message = address(encode_change(change), (subscription.number,))
         maximum = self._limits.frame_bytes_max - _FRAME_OVERHEAD_BYTES
         if len(message) > maximum:
             raise LimitExceeded(
-                f"version {row.event.version} of {row.event.document!r} and its value are {len(message)} bytes together",
+                f"version {change.version} of {change.document!r} and its value are {len(message)} bytes together",
                 limit="frame_bytes_max",
                 maximum=self._limits.frame_bytes_max,
                 actual=len(message),
             )
         subscription.credit_bytes -= len(message)
+        subscription.told_position = change.position
         if subscription.state is not State.ENDED:
             subscription.subscriber.push(message)
 
@@ -341,15 +494,39 @@ class Feed:
 
     def _send_marker(self, subscription: Subscription, state: State) -> None:
         position = self._tail.end if state is State.LIVE else subscription.next
+        subscription.told_position = position - 1
         cursor = encode_cursor(self.epoch, position - 1)
-        subscription.subscriber.reply(Marker(subscription.number, state.value, cursor))
+        name = "current" if state is State.SHOWING else state.value
+        subscription.subscriber.reply(Marker(subscription.number, name, cursor))
 
     def _end(self, subscription: Subscription) -> None:
         subscription.state = State.ENDED
         self._all.discard(subscription)
-        self._valued.discard(subscription)
         self._by_subscriber.get(subscription.subscriber, {}).pop(subscription.number, None)
-        self._generation += 1
+        if subscription.values:
+            self._valued.discard(subscription)
+        else:
+            self._index.remove(subscription)
+            self._generation += 1
+
+
+def _check_start(message: Subscribe, pattern: Pattern) -> None:
+    """Raises InvalidRequest."""
+    starts = (message.resume_after, message.from_version, message.from_time, message.snapshot or None)
+    if starts.count(None) < len(starts) - 1:
+        raise InvalidRequest(
+            "a cursor, a snapshot, a version or a time: one of them says where it starts", reason="start"
+        )
+    if message.from_version is not None and pattern.exact is None:
+        raise InvalidRequest(
+            f"{pattern.text!r} is not one document, which a version could be of", reason="from_version"
+        )
+    if message.from_version is not None and message.from_version < 1:
+        raise InvalidRequest(f"there is no version {message.from_version}", reason="from_version")
+    if message.policy not in _POLICIES:
+        raise InvalidRequest(f"{message.policy!r} is none of the policies {', '.join(_POLICIES)}", reason="policy")
+    if message.policy == "latest" and not message.values:
+        raise InvalidRequest("where changes are left out, the others have to come with whole values", reason="policy")
 
 
 def _change(position: int, event: Event, value: Raw) -> Change:

@@ -145,7 +145,16 @@ class Partition:
         self.keeper = Keeper(archive, self.registry, limits, now or SystemClock().now, self.settled)
         self.trimmer = Trimmer(journal, self.tail, self.committer, trim_keep_bytes)
         self.errands = Errands(self.registry, self.keeper, self.trimmer, limits, self.settled, self.branches)
-        self.feed = Feed(self.reader, self.tail, limits, journal.epoch, self.ask)
+        self.feed = Feed(
+            self.reader,
+            self.tail,
+            limits,
+            journal.epoch,
+            self.ask,
+            lambda message: self._names(message, Pattern.parse(message.pattern)),
+            self.registry.newest,
+            self._jobs.start,
+        )
         self.on_commit: Callable[[], None] | None = None
         """Called after each commit: the archiver elsewhere may have work."""
         self.on_flush: Callable[[], None] | None = None
@@ -369,6 +378,7 @@ class Partition:
 
     def _ping(self, message: Ping, peer: Peer, now: int) -> None:
         peer.reply(Pong(message.id))
+        self.feed.refresh(peer)
 
     async def _differences(self, actor: DocumentActor, message: Diff) -> object:
         same = message.b.branch == actor.branch

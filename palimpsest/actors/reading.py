@@ -326,6 +326,47 @@ class Reader:
             position = start  # nothing is kept of what lay before
         return self._tail.rows(position, rows_max=rows_max, bytes_max=bytes_max)
 
+    async def position_at(self, at: int) -> int:
+        """The position from which on events were made then or later, taking it that times rise with positions; those of imports may lie
+        anywhere."""
+        end = await self.archive.end()
+        low, high = min(end.oldest, self._tail.start), self._tail.end
+        while low < high:
+            middle = (low + high) // 2
+            row = await self._row_from(middle)
+            if row is None or row.position >= high or row.event.at >= at:
+                high = middle
+            else:
+                low = row.position + 1
+        return low
+
+    async def _row_from(self, position: int) -> Row | None:
+        """The first row at that position or after it."""
+        if position < self._tail.start:
+            rows = await self.archive.read(position, rows_max=1, bytes_max=1)
+            if rows:
+                return rows[0]
+            position = self._tail.start
+        rows = self._tail.rows(position, rows_max=1, bytes_max=1)
+        return rows[0] if rows else None
+
+    async def position_of(self, document: str, branch: str, version: int, newest: int) -> int:
+        """Of the event of a durable version that was made on the branch. Raises VersionNotFound or VersionPruned."""
+        rows = self._builder.tail_rows(document, branch, version, version) or await self.archive.history(
+            document, branch, first=version, last=version, newest_first=False, limit=1
+        )
+        if rows:
+            return rows[0].position
+        kind = VersionPruned if version <= newest else VersionNotFound
+        what = "is not kept any more, or was not made there" if version <= newest else "is not there"
+        raise kind(
+            f"version {version} of {document!r} on {branch!r} {what}",
+            document=document,
+            branch=branch,
+            version=version,
+            newest=newest,
+        )
+
     async def _check_compacted(self, position: int, pattern: Pattern, branch: str) -> None:
         if (await self.archive.end()).pruned < position:
             return

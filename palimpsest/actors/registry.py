@@ -164,6 +164,11 @@ class Registry:
             if not others:
                 del self._branches[actor.document]
 
+    def newest(self, document: str, branch: str) -> int:
+        """The durable version of a document branch that is awake; 0 where it is not."""
+        actor = self.actors.get(key_of(document, branch))
+        return 0 if actor is None else actor.durable
+
     def names_awake(self, branch: str) -> list[str]:
         """Documents whose actor of that branch is there; among them are all of which the tail has anything."""
         if branch == MAIN:

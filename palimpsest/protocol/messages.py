@@ -203,8 +203,16 @@ class History(Message, frozen=True, tag=9):
 class Subscribe(Message, frozen=True, tag=10):
     """Answered by `Subscribed`, then by `Change`s and `Marker`s until `Ended`.
 
-    subscription: a number of the client's choice, unique on its connection. resume_after: a cursor; None: from now on.
-    credit_bytes: how many bytes of changes may be under way; topped up by `Credit`.
+    subscription: a number of the client's choice, unique on its connection. credit_bytes: how many bytes of changes may be under way;
+    topped up by `Credit`.
+
+    At most one of resume_after, snapshot, from_version and from_time says where it starts; none: from now on. resume_after: a cursor.
+    snapshot: what is there now comes first, a `Change` with `snapshot` for each document, and then a `Marker` of state "current".
+    from_version: of the one document that pattern names. from_time: in microseconds since the epoch, by the server's clock.
+
+    Of the changes, those that meet every condition given are sent, as in `History`; kinds: any of them. policy: what becomes of a
+    subscriber that does not keep up: "all", everything is sent, later; "latest", what a newer version of its document has overtaken is
+    left out, which needs `values`; "disconnect", the subscription ends.
     """
 
     id: Number
@@ -215,6 +223,15 @@ class Subscribe(Message, frozen=True, tag=10):
     credit_bytes: Number = 1024 * 1024
     values: bool = False
     """Send the whole value with each change."""
+    snapshot: bool = False
+    from_version: Integer | None = None
+    from_time: Integer | None = None
+    tags: tuple[str, ...] = ()
+    tags_all: tuple[str, ...] = ()
+    by: str | None = None
+    path: tuple[Step, ...] | None = None
+    kinds: tuple[Integer, ...] = ()
+    policy: str = "all"
 
 
 class Credit(Message, frozen=True, tag=11):
@@ -666,10 +683,13 @@ class Change(Message, frozen=True, tag=9):
     more: int = 0
     value: Raw = Raw(b"\xc0")
     parents: Parents | None = None
+    snapshot: bool = False
+    """It is there already, as this version: nothing changed. Its delta is empty, and its position the one that changes follow."""
 
 
 class Marker(Message, frozen=True, tag=10):
-    """state: "live" once all that was in the log has been sent; "behind" when changes are read from the log again."""
+    """state: "live" once all that was in the log has been sent, and now and then while nothing happens; "behind" when changes are read
+    from the log again; "current" once what was there has been sent."""
 
     subscription: int
     state: str
