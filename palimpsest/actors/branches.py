@@ -120,6 +120,13 @@ class Branches:
             actor = await self.awake(document, actor.overlay)
         return actor
 
+    async def source(self, document: str, place: m.Place) -> DocumentActor:
+        """As `present`, for reading from; a version of a deleted branch can be asked for by its number."""
+        actor = await self.awake(document, place.branch)
+        if actor.is_absent and place.version is not None and actor.newest_own:
+            return actor
+        return await self.present(document, place.branch)
+
     async def together(
         self, request: Any, prepare: Callable[[], Awaitable[Sequence[Task]]], client: str, now: int
     ) -> m.Transacted:
@@ -165,6 +172,19 @@ class Branches:
                 record = await self.awake(one.document, RECORD)
                 found.append(Task(record, _inscribing(request, actor, start, merged), told=False))
         return found
+
+    async def _written(self, request: Any, wanted: Sequence[Wanted], client: str, now: int) -> m.Transacted:
+        async def prepare() -> Sequence[Task]:
+            if is_lookup_due(request):
+                actors = [await self.awake(one.document, one.branch) for one in wanted]
+                writes = [one.write for one in wanted]
+                makes = [actor for actor, write in zip(actors, writes, strict=True) if type(write) is not Guard]
+                if all([await self.made_by(actor, request, client) for actor in makes]):
+                    # What it made is there, whatever has become of its branches since: it only has to be answered.
+                    return [Task(actor, write) for actor, write in zip(actors, writes, strict=True)]
+            return await self.tasks(request, wanted, now)
+
+        return await self.together(request, prepare, client, now)
 
     async def made_by(self, actor: DocumentActor, request: Any, client: str) -> tuple[int, int] | None:
         """The version that a request has made there and when, None where it has made none."""
@@ -212,7 +232,7 @@ class Branches:
 
         async def answer() -> None:
             try:
-                asker.reply(await self.together(message, lambda: self.tasks(message, wanted, now), asker.client, now))
+                asker.reply(await self._written(message, wanted, asker.client, now))
             except PalimpsestError as error:
                 asker.fail(message.id, error)
             except Exception as error:
@@ -241,7 +261,7 @@ class Branches:
 
     async def _write(self, actor: DocumentActor, message: Any, asker: Asker, now: int) -> None:
         wanted = [Wanted(actor.document, actor.branch, message)]
-        answer = await self.together(message, lambda: self.tasks(message, wanted, now), asker.client, now)
+        answer = await self._written(message, wanted, asker.client, now)
         asker.reply(m.Committed(message.id, answer.made[0].version, answer.at, answer.repeat))
 
     async def fork(self, actor: DocumentActor, meta: Meta | None, now: int) -> None:
@@ -305,7 +325,7 @@ class Branches:
         gone: list[m.BranchInfo] = [] if shared is None else [shared]
         async for document in self.documents(pattern):
             actor = await self.awake(document, message.name)
-            if not actor.is_absent:
+            if not actor.is_absent or await self._was_made_by(document, RECORD, message, client):
                 each = msgspec.structs.replace(message, pattern=document)
                 await self.together(each, lambda each=each: self._dropping(each, each.pattern), client, now)  # type: ignore[misc]
                 gone += (await self._told(message.id, document, message.name)).branches
@@ -410,7 +430,7 @@ class Branches:
         steps: tuple[Fork, ...] = ()
         refusal: PalimpsestError | None = None
         try:
-            source = await self.present(document, message.at.branch)
+            source = await self.source(document, message.at)
             if not source.version:
                 raise DocumentNotFound(
                     f"there is no document {document!r}", document=document, branch=source.branch, version=None
@@ -495,7 +515,7 @@ class Branches:
         shared = await self.awake(name, MAIN)
         value = as_dict(shared.value()) if shared.exists else {}
         if message.pattern not in value:
-            return None
+            return await self._unshared(shared, message, client)
         common = (message.repeat, message.meta, message.key)
         if len(value) == 1:
             await self._ask(m.Delete(message.id, name, MAIN, shared.version, *common), client, now)
@@ -505,6 +525,22 @@ class Branches:
         return msgspec.structs.replace(
             _shared_info(message.pattern, message.name, value[message.pattern]), deleted=True
         )
+
+    async def _unshared(self, shared: DocumentActor, message: m.DeleteBranch, client: str) -> m.BranchInfo | None:
+        """What a repeat is told of the branch of many documents that the request has deleted; None: it has not."""
+        made = await self.made_by(shared, message, client) if is_lookup_due(message) else None
+        if made is None or made[0] < 2:
+            return None
+        before = await self._reader.stream_at(shared, (MAIN, made[0] - 1))
+        entry = as_dict(before.value()).get(message.pattern)
+        info = None if entry is None else _shared_info(message.pattern, message.name, entry)
+        return None if info is None else msgspec.structs.replace(info, deleted=True)
+
+    async def _was_made_by(self, document: str, branch: str, request: Any, client: str) -> bool:
+        """Whether the request was sent before and has made something there."""
+        if not is_lookup_due(request):
+            return False
+        return await self.made_by(await self.awake(document, branch), request, client) is not None
 
     async def _shared(self, pattern: Pattern) -> list[m.BranchInfo]:
         """Branches of many documents, those whose own pattern is this one or speaks of the document that this one names."""
@@ -529,6 +565,11 @@ def head_of(actor: DocumentActor) -> Node:
     if line is not None and actor.version < line.first and line.base is not None:
         return line.base
     return actor.branch, actor.version
+
+
+def is_lookup_due(request: Any) -> bool:
+    """Whether the request may have been sent before."""
+    return bool(request.repeat) or request.key is not None
 
 
 def no_branch(document: str, branch: str) -> BranchNotFound:

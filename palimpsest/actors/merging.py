@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from palimpsest.actors.branches import Branches, head_of, no_branch
+from palimpsest.actors.branches import Branches, head_of, is_lookup_due, no_branch
 from palimpsest.actors.document import DocumentActor
 from palimpsest.actors.insight import Insight
 from palimpsest.actors.joining import Begin, End, Inscribe, Integrate
@@ -31,6 +31,7 @@ from palimpsest.errors import (
     LimitExceeded,
     MergeNotFound,
     VersionConflict,
+    VersionPruned,
 )
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
@@ -182,6 +183,8 @@ class Merger:
         asked, actor = await self._pending(message.merge, message)
         if actor is None:
             return await self._repeated(asked, message, client)
+        if is_lookup_due(message) and await self._branches.made_by(actor, message, client) is not None:
+            return await self._still_pending(asked, message, message.merge, now)
         if message.meta is not None:
             asked = msgspec.structs.replace(asked, meta=message.meta)
         rules = parse_rules(dict(asked.rules), self._resolvers)
@@ -253,7 +256,7 @@ class Merger:
 
     async def _begin(self, asked: Asked, request: Any, client: str, now: int, dry_run: bool) -> m.Merged:
         rules = parse_rules(dict(asked.rules), self._resolvers)
-        if not dry_run and (request.repeat or request.key is not None):
+        if not dry_run and is_lookup_due(request):
             repeated = await self._repeat(asked, request, client, now)
             if repeated is not None:
                 return repeated
@@ -404,7 +407,7 @@ class Merger:
             half.document,
             target.branch,
             meta=asked.meta or half.meta,
-            key=request.key,
+            key=_key(request),
             expect=target.version,
             value=outcome_value,
             ops=ops,
@@ -458,9 +461,7 @@ class Merger:
         return Half(document, node, base, more, before, theirs, touched, (node,))
 
     async def _picked_half(self, document: str, target: DocumentActor, asked: Asked) -> Half:
-        source = await self._branches.awake(document, asked.source.branch)
-        if source.is_absent and not (asked.source.version is not None and source.newest_own):
-            source = await self._branches.present(document, asked.source.branch)
+        source = await self._branches.source(document, asked.source)
         if not source.version:
             raise DocumentNotFound(
                 f"there is no document {document!r}", document=document, branch=asked.source.branch, version=None
@@ -490,10 +491,14 @@ class Merger:
             first = base[1] + 1 if segment.branch == base[0] else segment.first
             if len(deltas) + segment.last - first >= _TOUCHED_VERSIONS_MAX:
                 return None
+            expected = first
             async for row in self._reader.rows_of(source.document, segment.branch, first, segment.last):
-                if row.event.kind != Kind.UPDATE:
+                if row.event.kind != Kind.UPDATE or row.event.version != expected:
                     return None
                 deltas.append(decode_delta(row.event.delta))
+                expected += 1
+            if expected <= segment.last:
+                return None  # some are not kept any more
             if segment.branch == base[0]:
                 return touched_by(deltas) if segment.first <= base[1] <= segment.last else None
         return None
@@ -531,12 +536,10 @@ class Merger:
         line = target.line
         if line is None:
             raise no_branch(document, asked.into)
-        onto = await self._branches.present(document, asked.source.branch)
+        onto = await self._branches.source(document, asked.source)
         node = await self._reader.find(onto, asked.source)
         record = await self._branches.awake(document, RECORD)
         beneath = ancestors(target.record, node)
-        if is_ancestor(target.record, (asked.into, line.first), beneath):
-            raise InvalidRequest(f"{asked.source.branch!r} starts from {asked.into!r} itself", reason="onto")
         version = target.version
         rows = [row async for row in self._reader.rows_of(document, asked.into, line.first, version)]
         maximum = self._limits.transaction_documents_max
@@ -546,6 +549,15 @@ class Merger:
                 limit="transaction_documents_max",
                 maximum=maximum,
                 actual=len(rows),
+            )
+        if len(rows) != max(0, version - line.first + 1):
+            raise VersionPruned(
+                f"some versions of {document!r} on {asked.into!r} are not kept any more, and cannot be made again",
+                document=document,
+                branch=asked.into,
+                version=None,
+                newest=version,
+                oldest=None,
             )
         base = None if line.base is None else await self._reader.stream_at(target, line.base)
         fresh = await self._reader.stream_at(target, node)
@@ -572,7 +584,7 @@ class Merger:
             theirs = old.value() if old.exists else NOTHING
             half = Half(document, (asked.into, row.event.version), _before(row.event), (), before, theirs, None)
             at = (asked.into, first + len(makes) - 1) if makes else node
-            if _only_took_in(row.event, target.record, beneath):
+            if _is_in(row.event, target.record, beneath):
                 outcomes.append(Outcome(_part(half, at, "up_to_date", _NO_DELTA)))
                 continue
             settle = _settling(target.record, asked, asked.into, given.get(document, {}))
@@ -589,10 +601,9 @@ class Merger:
                 document,
                 asked.into,
                 meta=row.event.meta,
-                key=request.key,
+                key=_key(request),
                 value=merged.value,
                 ops=merged.delta,
-                at=row.event.at,
             )
             makes.append(Task(target, integrate))
             outcomes.append(Outcome(_part(half, at, "merged", delta, (), len(merged.settled))))
@@ -636,16 +647,29 @@ class Merger:
         id = merge_id(request, client)
         pending = await self._branches.awake(MERGES + id, MAIN)
         if pending.exists:
-            rules = parse_rules(dict(asked.rules), self._resolvers)
-            outcomes = await self._look(asked, rules, request, now)
-            return m.Merged(request.id, _parts(outcomes, {}, self._limits), id, repeat=True, kind=asked.kind)
+            return await self._still_pending(asked, request, id, now)
         found, at = await self._made_by(asked, request, client)
         return m.Merged(request.id, found, None, at, repeat=True, kind=asked.kind) if found else None
+
+    async def _still_pending(self, asked: Asked, request: Any, id: str, now: int) -> m.Merged:
+        """The answer to a repeat, with what is open as of now."""
+        outcomes = await self._look(asked, parse_rules(dict(asked.rules), self._resolvers), request, now)
+        return m.Merged(request.id, _parts(outcomes, {}, self._limits), id, repeat=True, kind=asked.kind)
 
     async def _repeated(self, asked: Asked, request: Any, client: str) -> m.Merged:
         found, at = await self._made_by(asked, request, client)
         if not found:
-            raise _no_merge(request.merge)
+            # Special case: it ended the pending merge, and nothing was left to be merged.
+            ended = await self._branches.made_by(
+                await self._branches.awake(MERGES + request.merge, MAIN), request, client
+            )
+            if ended is None:
+                raise _no_merge(request.merge)
+            at, source = ended[1], (asked.source.branch, asked.source.version or 0)
+            found = tuple(
+                m.MergedPart(document, source, (asked.into, 0), None, "up_to_date", None, _NO_DELTA)
+                for document in asked.documents
+            )
         return m.Merged(request.id, found, None, at, repeat=True, kind=asked.kind)
 
     async def _made_by(self, asked: Asked, request: Any, client: str) -> tuple[tuple[m.MergedPart, ...], int]:
@@ -678,8 +702,10 @@ def _before(event: Event) -> Node | None:
     return (event.branch, event.version - 1) if event.version > 1 else None
 
 
-def _only_took_in(event: Event, record: Any, beneath: Ancestors) -> bool:
-    """Whether it merged what the new base has already: then there is nothing to be made again."""
+def _is_in(event: Event, record: Any, beneath: Ancestors) -> bool:
+    """Whether the new base has it already, or has what it merged: then there is nothing to be made again."""
+    if is_ancestor(record, (event.branch, event.version), beneath):
+        return True
     merged = () if event.parents is None else event.parents.merged
     return bool(merged) and all(is_ancestor(record, node, beneath) for node in merged)
 
@@ -692,16 +718,15 @@ def _pruned(actor: DocumentActor, node: Node) -> int:
     return pruned(actor.record, node[0])[0]
 
 
+def _key(request: Any) -> str | None:
+    """Of a request that may be a read."""
+    key: str | None = getattr(request, "key", None)
+    return key
+
+
 def _inscribe(request: Any, document: str, steps: Iterable[RecordStep]) -> Inscribe:
-    return Inscribe(
-        request.id,
-        document,
-        RECORD,
-        False,
-        request.meta if hasattr(request, "meta") else None,
-        getattr(request, "key", None),
-        steps=tuple(steps),
-    )
+    meta = getattr(request, "meta", None)
+    return Inscribe(request.id, document, RECORD, False, meta, _key(request), steps=tuple(steps))
 
 
 def _settling(record: Any, asked: Asked, source: str, given: Mapping[str, dict[str, Any]]) -> Callable[[Conflict], Any]:
@@ -857,7 +882,7 @@ def _to_asked(value: Any) -> Asked:
     source = value["source"]
     place = m.Place(source["branch"], source.get("version"), source.get("at"), source.get("tag"))
     return Asked(
-        value["kind"], list(value["documents"]), place, value["into"], value["rules"], value["squash"], None, meta
+        value["kind"], sorted(value["documents"]), place, value["into"], value["rules"], value["squash"], None, meta
     )
 
 

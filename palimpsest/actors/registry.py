@@ -450,7 +450,7 @@ class Registry:
         """The last step of waking. stretch: what the archive knows of its stream."""
         try:
             if actor.branch not in (MAIN, RECORD):
-                await self._find_line(actor, 0 if stretch is None else stretch.head.version)
+                await self._find_line(actor, stretch)
         except PalimpsestError as error:
             self._drop(actor, error)
             return
@@ -464,9 +464,10 @@ class Registry:
             self.wakes += 1
             actor.drain()
 
-    async def _find_line(self, actor: DocumentActor, archived: int) -> None:
+    async def _find_line(self, actor: DocumentActor, stretch: Stretch | None) -> None:
         """The actor of a branch becomes what the branch is, as its record says at the end of it."""
         document, branch = actor.document, actor.branch
+        archived, at = (0, 0) if stretch is None else (stretch.head.version, stretch.head.at)
         while True:
             line = live_line(actor.record, branch)
             newest = archived = max(archived, self.builder.newest_in_tail(document, branch) or 0)
@@ -494,7 +495,9 @@ class Registry:
         elif has_own:
             actor.go_on(line, value, newest)
         else:
-            actor.line, actor.newest_before = None, newest
+            # What was made under the name before is older than what is made now, whatever the clock says.
+            at = max(at, max((self.tail.row(place).event.at for place in self.tail_positions(actor.key)), default=0))
+            actor.line, actor.newest_before, actor.at = None, newest, at
             actor.begin_line(line, value)
 
     def _standing_at(self, document: str, node: Node) -> Stream | None:
@@ -516,10 +519,14 @@ class Registry:
 
     def _check_lines(self, document: str) -> None:
         """The document's record says something else about its branches: those that are not what it says are woken anew."""
-        for actor in self._branches.get(document, {}).values():
-            if actor.branch == RECORD or actor.asleep or not actor.is_still():
-                continue  # one that is written to is further than what is durable
-            if live_line(actor.record, actor.branch) != actor.line:
+        for actor in list(self._branches.get(document, {}).values()):
+            if actor.branch == RECORD or actor.asleep:
+                continue
+            is_as_said = live_line(actor.record, actor.branch) == actor.line
+            if is_as_said and actor.line is not None and actor.version < actor.line.first:
+                actor.durable = actor.version  # the line is durable, and has no version of its own yet
+                actor.release()
+            elif not is_as_said and actor.is_still():  # one that is written to is further than what is durable
                 self._wake_anew(actor)
 
     def _wake_anew(self, actor: DocumentActor) -> None:
@@ -596,6 +603,17 @@ class Registry:
             failed[actor.key] = actor
         for key, actor in failed.items():
             if self.actors.get(key) is actor:
+                self._drop(actor, error)
+        for actor in failed.values():
+            if actor.branch == RECORD:
+                self._drop_unsaid(actor.document, error)
+
+    def _drop_unsaid(self, document: str, error: PalimpsestError) -> None:
+        """Branches that began or ended with what failed, and have no event of their own among it, are dropped, too."""
+        for actor in list(self._branches.get(document, {}).values()):
+            if actor.branch == RECORD or actor.asleep:
+                continue
+            if live_line(actor.record, actor.branch) != actor.line:
                 self._drop(actor, error)
 
     def _note_existence(self, position: int, event: Event) -> None:

@@ -156,6 +156,7 @@ async def test_what_is_pruned_while_it_is_exported_is_left_out(scripted: Any, re
 
     scripted.replies = {
         m.List: lambda message: m.Names(message.id, ("n",), False),
+        m.ListBranches: lambda message: m.Branches(message.id, ()),
         m.History: history,
         m.Get: read,
     }
