@@ -253,7 +253,7 @@ def random_history(folder: Any, count: int, seed: int) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [1, 2])
 async def test_random_histories_are_there_exactly_however_they_were_cut(git_folder, seed: int) -> None:
     folder = git_folder("random")
     random_history(folder, 60, seed)
