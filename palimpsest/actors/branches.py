@@ -35,7 +35,7 @@ from palimpsest.state.lines import Line, first_version, locate
 from palimpsest.state.names import Pattern, check_branch
 from palimpsest.state.ops import Absent, Delete, Op, Set, encode_delta
 from palimpsest.state.record import pruned
-from palimpsest.state.system import BRANCHES
+from palimpsest.state.system import BRANCHES, shared_base
 from palimpsest.state.values import as_dict, encode_value
 from palimpsest.storage.contracts import Archive
 from palimpsest.words import MAIN, RECORD, Meta, Node
@@ -114,11 +114,17 @@ class Branches:
         actor = await self.awake(document, branch)
         passed = {branch}
         while actor.is_absent:
-            if actor.overlay is None or actor.overlay in passed:
+            other = await self.stand_in(document, actor.branch)
+            if other is None or other in passed:
                 raise no_branch(document, branch)
-            passed.add(actor.overlay)
-            actor = await self.awake(document, actor.overlay)
+            passed.add(other)
+            actor = await self.awake(document, other)
         return actor
+
+    async def stand_in(self, document: str, branch: str) -> str | None:
+        """The branch that stands in for one of many documents, and that it starts from when it is first written to; None: there is none."""
+        shared = await self._shared_actor(branch)
+        return None if shared is None or not shared.exists else shared_base(shared.value(), document)
 
     async def source(self, document: str, place: m.Place) -> DocumentActor:
         """As `present`, for reading from; a version of a deleted branch can be asked for by its number."""
@@ -247,9 +253,9 @@ class Branches:
             self._registry.hand(actor, message, asker, now)
         elif isinstance(message, _WRITES):
             await self._write(actor, message, asker, now)
-        elif _asks_for_a_version(message) and actor.newest_own:
+        elif (_asks_for_a_version(message) or _may_have_ended(message)) and actor.newest_own:
             self._registry.look_up(actor, message, asker, now)
-        elif isinstance(message, m.Revert | m.Undo) and actor.overlay is not None:
+        elif isinstance(message, m.Revert | m.Undo) and await self.stand_in(document, branch) is not None:
             await self.fork(actor, message.meta, now)
             self._registry.hand(await self.awake(document, branch), message, asker, now)
         elif isinstance(message, _TOLD_READS):
@@ -286,9 +292,14 @@ class Branches:
             node = await self._node(actor, wanted.base)
             value = await self._reader.stream_at(actor, node)
             return Start(branch, node, value, _seen(actor, node), said, now)
-        if actor.overlay is not None:
+        shared = await self._shared_actor(branch)
+        if shared is not None and shared.exists and shared_base(shared.value(), document) is not None:
+            said_so = Guard(0, shared.document, MAIN, expect=shared.version)
             base = await self.present(document, branch)
-            held = [Task(base, Guard(0, document, base.branch))]
+            held = [
+                Task(shared, said_so),
+                Task(base, Guard(0, document, base.branch)),
+            ]
             return Start(branch, None, base if base.version else None, 0, said, now, held)
         main = await self.awake(document, MAIN)
         if main.version or type(wanted.write) is not m.Create:
@@ -411,10 +422,16 @@ class Branches:
                 return
             after = last
 
+    async def _shared_actor(self, branch: str) -> DocumentActor | None:
+        """Of the document that says of which documents it is a branch; None where it is too long a name for one of many."""
+        name = BRANCHES + branch
+        is_too_long = len(name.encode()) > self._registry.limits.name_bytes_max
+        return None if is_too_long else await self.awake(name, MAIN)
+
     async def _shared_by(self, branch: str) -> dict[str, str]:
         """Where the branch is one of many documents: the branch that stands in for it, by pattern."""
-        shared = await self.awake(BRANCHES + branch, MAIN)
-        value = as_dict(shared.value()) if shared.exists else {}
+        shared = await self._shared_actor(branch)
+        value = as_dict(shared.value()) if shared is not None and shared.exists else {}
         return {pattern: str(entry["base"]) for pattern, entry in value.items()}
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -603,6 +620,11 @@ def _shared_info(pattern: str, branch: str, entry: Any) -> m.BranchInfo:
     by, description = entry.get("by"), entry.get("description")
     meta = None if by is None and description is None else Meta(by, description)
     return m.BranchInfo(pattern, branch, (str(entry["base"]), 0), 0, entry.get("at", 0), meta)
+
+
+def _may_have_ended(message: Any) -> bool:
+    """Whether it may be a repeat of what the branch was deleted by."""
+    return isinstance(message, m.Erase) and not message.path and is_lookup_due(message)
 
 
 def _asks_for_a_version(message: Any) -> bool:

@@ -24,6 +24,7 @@ from palimpsest.actors.transaction import Task
 from palimpsest.errors import Conflict, LimitExceeded, PalimpsestError
 from palimpsest.limits import Limits
 from palimpsest.protocol.messages import Entry, Import, Imported
+from palimpsest.state.branching import Moved
 from palimpsest.state.lines import Line, line_at, lines_of
 from palimpsest.words import RECORD
 
@@ -102,8 +103,10 @@ class Importer:
         return Imported(message.id, answer.version, answer.made + count)
 
     async def _tasks(self, message: Import) -> list[Task]:
-        """What takes over the versions of deleted branches that are not there yet."""
+        """What takes over the versions of deleted branches that are not there yet. Raises Moved where somebody was faster."""
         actor = await self._branches.awake(message.document, message.branch)
+        if actor.durable != actor.version:
+            raise Moved(f"{actor.document!r} has changed on {actor.branch!r} meanwhile, again and again")
         line, newest = actor.line, actor.newest_own
         if newest and any(entry.version == newest for entry in message.entries):
             row = await self._reader.row(actor, (actor.branch, newest))
@@ -118,10 +121,9 @@ class Importer:
                     tasks += await self._revived(actor, ended, newest, missing)
                     newest = missing[-1].version
         if tasks and line is not None:
-            assert line.base is not None
             end = Task(actor, End(0, actor.document, actor.branch, expect=actor.version))
-            value = await self._reader.stream_at(actor, line.base)
-            tasks = [end, *tasks, _beginning(actor, line, value)]
+            value = None if line.base is None else await self._reader.stream_at(actor, line.base)
+            tasks = [end, *tasks, _beginning(actor, line, value, newest)]
         return tasks
 
     async def _revived(self, actor: DocumentActor, ended: Line, newest: int, missing: Sequence[Entry]) -> list[Task]:
@@ -135,7 +137,7 @@ class Importer:
             value = await self._reader.stream_at(actor, base)
         else:  # what it starts from is not kept, so that it begins with a whole value
             value = Stream(actor.document, actor.branch, self._limits)
-        tasks = [_beginning(actor, Line(actor.branch, first, base), value)]
+        tasks = [_beginning(actor, Line(actor.branch, first, base), value, newest)]
         tasks += [Task(actor, command) for command in _adoptions(actor, first - 1, missing)]
         return [*tasks, Task(actor, End(0, actor.document, actor.branch, expect=missing[-1].version))]
 
@@ -169,9 +171,12 @@ def _adoptions(actor: DocumentActor, after: int, entries: Sequence[Entry]) -> li
     return made
 
 
-def _beginning(actor: DocumentActor, line: Line, value: Stream) -> Task:
+def _beginning(actor: DocumentActor, line: Line, value: Stream | None, newest: int) -> Task:
+    """newest: the newest version under the branch's name by then. Decided, it raises Moved where that is another."""
+
     def begin() -> Begin:
-        return Begin(0, actor.document, actor.branch, expect=actor.newest_own, line=line, value=value)
+        actor.at = 0  # what comes was made when it was, which may be before what the branch starts from by now
+        return Begin(0, actor.document, actor.branch, expect=newest, line=line, value=value)
 
     return Task(actor, begin, silent=True)
 

@@ -425,7 +425,7 @@ class Merger:
         """The actor of the branch that is merged into; it is made where it is one of many documents."""
         actor = await self._branches.awake(document, branch)
         if actor.is_absent:
-            if actor.overlay is None:
+            if await self._branches.stand_in(document, branch) is None:
                 raise no_branch(document, branch)
             if getattr(request, "dry_run", False):
                 return await self._branches.present(document, branch)
@@ -437,7 +437,7 @@ class Merger:
         place = asked.source
         source = await self._branches.awake(document, place.branch)
         if source.is_absent and not (place.version is not None and source.newest_own):
-            if source.overlay is not None:
+            if await self._branches.stand_in(document, place.branch) is not None:
                 node = head_of(await self._branches.present(document, place.branch))
                 return Half(document, node, node, (), NOTHING, NOTHING, None, is_done=True)
             raise no_branch(document, place.branch)

@@ -192,6 +192,8 @@ def _check_after(after: Any, pattern: Pattern) -> tuple[str, str, int]:
         document, branch, version = msgspec.convert(tuple(after), tuple[str, str, m.Number])
     except (TypeError, msgspec.ValidationError) as error:
         raise InvalidRequest(f"after is {after!r}, not (document, branch, version): {error}", reason="after") from None
+    if branch.startswith("$") and branch != RECORD:
+        raise InvalidRequest(f"after names the branch {branch!r}, which no export has", reason="after")
     if not pattern.matches(document):
         raise InvalidRequest(f"after names {document!r}, which {pattern.text!r} does not match", reason="after")
     return document, branch, version

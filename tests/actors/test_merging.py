@@ -157,13 +157,13 @@ async def test_what_is_sent_twice_is_done_once(open_house: Any, kind: type, keye
             first = await peer.ask(kind, *arguments, id=70, **({"key": "k"} if keyed else {}))
             before = await nodes(peer, "d", "main"), await nodes(peer, "d", "draft")
             if not restart:
-                await self_again(house, kind, arguments, keyed, first, before)
+                await check_again(house, kind, arguments, keyed, first, before)
         if restart:
             async with house.running():
-                await self_again(house, kind, arguments, keyed, first, before)
+                await check_again(house, kind, arguments, keyed, first, before)
 
 
-async def self_again(house: Any, kind: type, arguments: Any, keyed: bool, first: Any, before: Any) -> None:
+async def check_again(house: Any, kind: type, arguments: Any, keyed: bool, first: Any, before: Any) -> None:
     peer = house.peer()
     said: dict[str, Any] = {"key": "k", "id": 71} if keyed else {"repeat": True, "id": 70}
     again = await peer.ask(kind, *arguments, **said)
