@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from palimpsest.actors.branches import Branches, is_lookup_due, no_branch
+from palimpsest.actors.branches import Branches
 from palimpsest.actors.document import DocumentActor
 from palimpsest.actors.insight import Insight
 from palimpsest.actors.outcomes import (
@@ -26,6 +26,7 @@ from palimpsest.actors.outcomes import (
 )
 from palimpsest.actors.pending import chosen, counts_of, listed, merge_id, no_merge, to_asked, to_value
 from palimpsest.actors.planning import Planner
+from palimpsest.actors.preparing import is_lookup_due, no_branch
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.registry import Registry
 from palimpsest.actors.transaction import Task

@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from palimpsest.actors.branches import Branches, head_of, no_branch
+from palimpsest.actors.branches import Branches
 from palimpsest.actors.document import DocumentActor
 from palimpsest.actors.insight import Insight
 from palimpsest.actors.joining import Integrate
@@ -28,6 +28,7 @@ from palimpsest.actors.outcomes import (
     part_of,
     settling,
 )
+from palimpsest.actors.preparing import head_of, no_branch
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.rebasing import Rebasing
 from palimpsest.actors.registry import Registry

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from palimpsest.actors.branches import Branches, head_of, no_branch
+from palimpsest.actors.branches import Branches
 from palimpsest.actors.document import DocumentActor
 from palimpsest.actors.joining import Begin, End, Integrate
 from palimpsest.actors.outcomes import (
@@ -23,6 +23,7 @@ from palimpsest.actors.outcomes import (
     part_of,
     settling,
 )
+from palimpsest.actors.preparing import head_of, no_branch
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.stream import Stream
 from palimpsest.actors.transaction import Task
