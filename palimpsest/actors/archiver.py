@@ -13,10 +13,11 @@ import msgspec
 
 from palimpsest.actors import erasing, pruning
 from palimpsest.actors.chain import digest_at
-from palimpsest.actors.stream import Stream, starts_line
+from palimpsest.actors.stream import Stream, ends, starts_line
 from palimpsest.errors import StoreCorrupt
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
+from palimpsest.state.ops import decode_delta
 from palimpsest.storage.contracts import Archive, Gap, Head, Row, Snapshot, Step
 from palimpsest.storage.contracts import Stream as StreamName
 from palimpsest.storage.events import GENESIS, Batch, check_bytes, commitment, decode_body, event_salt, link
@@ -143,6 +144,8 @@ class Archiver:
         event = row.event
         assert event.parents is not None
         assert event.parents.base is not None
+        if ends(event.kind, decode_delta(event.delta)):  # what it starts from may have been erased as a whole, too
+            return None
         branch, version = event.parents.base
         stretch = await self._archive.load_version(event.document, branch, version)
         if stretch is None:

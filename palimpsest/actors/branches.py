@@ -6,19 +6,24 @@ changed meanwhile, it is prepared again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from palimpsest.actors.asking import Question, internal_error
+from palimpsest.actors.asking import internal_error
 from palimpsest.actors.committer import Asker
-from palimpsest.actors.document import DocumentActor, Ready, Request, Write
-from palimpsest.actors.jobs import Job
-from palimpsest.actors.joining import Begin, End, Guard, Inscribe, Take
-from palimpsest.actors.reading import Reader
-from palimpsest.actors.registry import Registry
+from palimpsest.actors.document import DocumentActor, Request
+from palimpsest.actors.joining import End, Guard, Inscribe
+from palimpsest.actors.preparing import (
+    PAGE,
+    Preparing,
+    Wanted,
+    is_lookup_due,
+    no_branch,
+    seen,
+)
 from palimpsest.actors.transaction import Task, write_of
 from palimpsest.errors import (
     BranchExists,
@@ -30,165 +35,21 @@ from palimpsest.errors import (
 )
 from palimpsest.protocol import messages as m
 from palimpsest.state import lines
-from palimpsest.state.branching import Drop, Fork, Join, Moved
-from palimpsest.state.lines import Line, first_version, locate
+from palimpsest.state.branching import Drop, Fork
+from palimpsest.state.lines import Line, first_version
 from palimpsest.state.names import Pattern, check_branch
 from palimpsest.state.ops import Absent, Delete, Op, Set, encode_delta
-from palimpsest.state.record import pruned
 from palimpsest.state.system import BRANCHES
 from palimpsest.state.values import as_dict, encode_value
-from palimpsest.storage.contracts import Archive
-from palimpsest.words import MAIN, RECORD, Meta, Node
-
-_ATTEMPTS_MAX = 32
-_PAGE = 256
+from palimpsest.words import MAIN, RECORD, Meta
 
 _PLACED_READS = (m.Blame, m.Digest)
 _TOLD_READS = (m.History, m.Blame, m.Digest)
 _WRITES = (m.Update, m.Create, m.Delete)
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """A write, and where its branch begins, if it has to be made. base: None where that is not said; merged: what the version takes in."""
-
-    document: str
-    branch: str
-    write: Any
-    base: Node | None = None
-    merged: tuple[Node, ...] = ()
-
-
-class Start(msgspec.Struct, frozen=True):
-    """Where a branch begins. base: None where value is the actor of the branch that stands in for it, which is held: then it is that one's
-    newest version, whichever it is when all is decided; or where there is none. seen: see `Fork`."""
-
-    branch: str
-    base: Node | None
-    value: Any
-    seen: int
-    meta: Meta | None
-    at: int
-    held: Sequence[Task] = ()
-
-    def beginning(self, id: int, actor: DocumentActor) -> Callable[[], Begin]:
-        """To be decided right before the write that begins the branch."""
-        newest = actor.newest_own
-
-        def begin() -> Begin:
-            base = self.base
-            if base is None and self.value is not None:
-                base = head_of(self.value)
-            line = Line(self.branch, first_version(base, newest), base, None, self.at, self.meta)
-            return Begin(id, actor.document, actor.branch, expect=newest, line=line, value=self.value)
-
-        return begin
-
-
-class Branches:
+class Branches(Preparing):
     """start_read: runs a job that answers asker; as the partition does."""
-
-    def __init__(
-        self,
-        archive: Archive,
-        registry: Registry,
-        reader: Reader,
-        start_read: Callable[[int, Asker, Job], None],
-    ) -> None:
-        self._archive = archive
-        self._registry = registry
-        self._reader = reader
-        self._start_read = start_read
-
-    # --- what others build on ------------------------------------------------------------------------------------
-
-    async def awake(self, document: str, branch: str) -> DocumentActor:
-        """The actor, with all durable that was asked of it before. Raises InvalidName, and what stands in the way of reading it."""
-        question = Question()
-        self._registry.hand(self._registry.actor(document, branch), Ready(0, document, branch), question, 0)
-        actor = await question.result()
-        assert isinstance(actor, DocumentActor)
-        return actor
-
-    async def present(self, document: str, branch: str) -> DocumentActor:
-        """As `awake`, of the branch that stands in for one of many documents. Raises BranchNotFound."""
-        actor = await self.awake(document, branch)
-        passed = {branch}
-        while actor.is_absent:
-            if actor.overlay is None or actor.overlay in passed:
-                raise no_branch(document, branch)
-            passed.add(actor.overlay)
-            actor = await self.awake(document, actor.overlay)
-        return actor
-
-    async def together(
-        self, request: Any, prepare: Callable[[], Awaitable[Sequence[Task]]], client: str, now: int
-    ) -> m.Transacted:
-        """What prepare gives is decided as one; prepared again where Moved is raised. Raises what stands in the way."""
-        made = await self.together_if_any(request, prepare, client, now)
-        assert made is not None
-        return made
-
-    async def together_if_any(
-        self, request: Any, prepare: Callable[[], Awaitable[Sequence[Task]]], client: str, now: int
-    ) -> m.Transacted | None:
-        """As `together`; None where there is nothing to be done."""
-        for attempt in range(_ATTEMPTS_MAX):
-            try:
-                tasks = await prepare()
-                if not tasks:
-                    return None
-                if all(self._registry.actors.get(task.actor.key) is task.actor for task in tasks):
-                    question = Question(client)
-                    self._registry.together(request, tasks, question, now)
-                    answer = await question.result()
-                    assert isinstance(answer, m.Transacted)
-                    return answer
-            except Moved:
-                if attempt == _ATTEMPTS_MAX - 1:
-                    raise
-        raise Moved("what this was to be decided with changes all the time")
-
-    async def tasks(self, request: Any, wanted: Iterable[Wanted], now: int) -> list[Task]:
-        """What makes the writes, with the branches that they need. request: with id, meta and key."""
-        found: list[Task] = []
-        for one in wanted:
-            actor = await self.awake(one.document, one.branch)
-            merged = tuple([await self._node(actor, node) for node in one.merged])
-            start = await self._start(actor, one, request.meta, now) if actor.is_absent else None
-            if start is not None:
-                found += start.held
-                found.append(Task(actor, start.beginning(request.id, actor), silent=True))
-            if merged:
-                found.append(Task(actor, Take(request.id, one.document, one.branch, merged=merged)))
-            found.append(Task(actor, one.write))
-            if start is not None or merged:
-                record = await self.awake(one.document, RECORD)
-                found.append(Task(record, _inscribing(request, actor, start, merged), told=False))
-        return found
-
-    async def made_by(self, actor: DocumentActor, request: Any, client: str) -> tuple[int, int] | None:
-        """The version that a request has made there and when, None where it has made none."""
-        found = actor.recall(request.key if request.key is not None else (client, request.id))
-        if found is not None:
-            return found
-        row = await self._archive.find_request(
-            actor.document, actor.branch, origin=client, request=request.id, key=request.key
-        )
-        return None if row is None else (row.event.version, row.event.at)
-
-    async def names_of(self, prefix: str, after: str) -> AsyncIterator[str]:
-        """Names of documents of the server's own that begin with prefix and come after `after`, by name, deleted ones included."""
-        while True:
-            heads = await self._archive.names(MAIN, prefix=prefix, after=after, limit=_PAGE)
-            last = heads[-1].document if len(heads) == _PAGE else None
-            names = {head.document for head in heads}
-            recent = (name for name in self._registry.names_awake(MAIN) if name.startswith(prefix) and name > after)
-            names.update(name for name in recent if last is None or name <= last)
-            for name in sorted(names):
-                yield name
-            if last is None:
-                return
-            after = last
 
     # --- what is asked of a branch that is not there -------------------------------------------------------------
 
@@ -212,7 +73,7 @@ class Branches:
 
         async def answer() -> None:
             try:
-                asker.reply(await self.together(message, lambda: self.tasks(message, wanted, now), asker.client, now))
+                asker.reply(await self._written(message, wanted, asker.client, now))
             except PalimpsestError as error:
                 asker.fail(message.id, error)
             except Exception as error:
@@ -227,9 +88,9 @@ class Branches:
             self._registry.hand(actor, message, asker, now)
         elif isinstance(message, _WRITES):
             await self._write(actor, message, asker, now)
-        elif _asks_for_a_version(message) and actor.newest_own:
+        elif (_asks_for_a_version(message) or _may_have_ended(message)) and actor.newest_own:
             self._registry.look_up(actor, message, asker, now)
-        elif isinstance(message, m.Revert | m.Undo) and actor.overlay is not None:
+        elif isinstance(message, m.Revert | m.Undo) and await self.stand_in(document, branch) is not None:
             await self.fork(actor, message.meta, now)
             self._registry.hand(await self.awake(document, branch), message, asker, now)
         elif isinstance(message, _TOLD_READS):
@@ -241,48 +102,8 @@ class Branches:
 
     async def _write(self, actor: DocumentActor, message: Any, asker: Asker, now: int) -> None:
         wanted = [Wanted(actor.document, actor.branch, message)]
-        answer = await self.together(message, lambda: self.tasks(message, wanted, now), asker.client, now)
+        answer = await self._written(message, wanted, asker.client, now)
         asker.reply(m.Committed(message.id, answer.made[0].version, answer.at, answer.repeat))
-
-    async def fork(self, actor: DocumentActor, meta: Meta | None, now: int) -> None:
-        """The branch is made from the one that stands in for it."""
-        base = await self.present(actor.document, actor.branch)
-        node = locate(base.record, base.branch, base.durable)
-        line = Line(actor.branch, first_version(node, actor.newest_own), node, None, now, meta)
-        record = await self.awake(actor.document, RECORD)
-        question = Question()
-        command = Inscribe(0, actor.document, RECORD, steps=(Fork(line, _seen(base, node)),))
-        self._registry.hand(record, command, question, now)
-        try:
-            await question.result()
-        except BranchExists:
-            return  # somebody else was faster
-
-    async def _start(self, actor: DocumentActor, wanted: Wanted, meta: Meta | None, now: int) -> Start:
-        """Where the branch begins that a write needs. Raises BranchNotFound where nothing says that, VersionPruned where it is gone."""
-        document, branch = actor.document, actor.branch
-        said = None if meta is None else Meta(meta.by, meta.description)
-        if wanted.base is not None:
-            node = await self._node(actor, wanted.base)
-            value = await self._reader.stream_at(actor, node)
-            return Start(branch, node, value, _seen(actor, node), said, now)
-        if actor.overlay is not None:
-            base = await self.present(document, branch)
-            held = [Task(base, Guard(0, document, base.branch))]
-            return Start(branch, None, base if base.version else None, 0, said, now, held)
-        main = await self.awake(document, MAIN)
-        if main.version or type(wanted.write) is not m.Create:
-            raise no_branch(document, branch)
-        return Start(branch, None, None, 0, said, now, [Task(main, Guard(0, document, MAIN, expect=0))])
-
-    async def _node(self, actor: DocumentActor, said: Node) -> Node:
-        """The node of a durable version that somebody speaks of by a branch and a number."""
-        of = await self.awake(actor.document, said[0])
-        node = locate(actor.record, *said)
-        newest = of.newest_own if node is not None and node[0] == of.branch else of.durable
-        if node is None or not 1 <= said[1] <= max(newest, of.durable):
-            raise of.no_such_version(said[1])
-        return node
 
     # --- requests ------------------------------------------------------------------------------------------------
 
@@ -305,7 +126,7 @@ class Branches:
         gone: list[m.BranchInfo] = [] if shared is None else [shared]
         async for document in self.documents(pattern):
             actor = await self.awake(document, message.name)
-            if not actor.is_absent:
+            if not actor.is_absent or await self._was_made_by(document, RECORD, message, client):
                 each = msgspec.structs.replace(message, pattern=document)
                 await self.together(each, lambda each=each: self._dropping(each, each.pattern), client, now)  # type: ignore[misc]
                 gone += (await self._told(message.id, document, message.name)).branches
@@ -341,8 +162,8 @@ class Branches:
             return
         while True:
             recent = self._registry.names_awake(RECORD)
-            heads = await self._archive.names(RECORD, prefix=pattern.prefix, after=after, limit=_PAGE)
-            last = heads[-1].document if len(heads) == _PAGE else None
+            heads = await self._archive.names(RECORD, prefix=pattern.prefix, after=after, limit=PAGE)
+            last = heads[-1].document if len(heads) == PAGE else None
             names = {head.document for head in heads}
             names.update(name for name in recent if name > after and (last is None or name <= last))
             for name in sorted(names):
@@ -379,10 +200,10 @@ class Branches:
             last: str | None = None
             names: set[str] = set()
             for base in bases:
-                heads = await self._archive.names(base, prefix=pattern.prefix, after=after, limit=_PAGE)
+                heads = await self._archive.names(base, prefix=pattern.prefix, after=after, limit=PAGE)
                 names.update(head.document for head in heads)
                 names.update(name for name in self._registry.names_awake(base) if name > after)
-                if len(heads) == _PAGE:
+                if len(heads) == PAGE:
                     last = heads[-1].document if last is None else min(last, heads[-1].document)
             for name in sorted(names):
                 if pattern.matches(name) and (last is None or name <= last):
@@ -393,8 +214,8 @@ class Branches:
 
     async def _shared_by(self, branch: str) -> dict[str, str]:
         """Where the branch is one of many documents: the branch that stands in for it, by pattern."""
-        shared = await self.awake(BRANCHES + branch, MAIN)
-        value = as_dict(shared.value()) if shared.exists else {}
+        shared = await self._shared_actor(branch)
+        value = as_dict(shared.value()) if shared is not None and shared.exists else {}
         return {pattern: str(entry["base"]) for pattern, entry in value.items()}
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -410,7 +231,7 @@ class Branches:
         steps: tuple[Fork, ...] = ()
         refusal: PalimpsestError | None = None
         try:
-            source = await self.present(document, message.at.branch)
+            source = await self.source(document, message.at)
             if not source.version:
                 raise DocumentNotFound(
                     f"there is no document {document!r}", document=document, branch=source.branch, version=None
@@ -420,7 +241,7 @@ class Branches:
             self._reader.keep(source)
             meta = None if said is None else Meta(said.by, said.description)
             line = Line(message.name, first_version(node, target.newest_own), node, None, now, meta)
-            steps = (Fork(line, _seen(source, node)),)
+            steps = (Fork(line, seen(source, node)),)
         except PalimpsestError as error:
             refusal = error
         guard = Guard(message.id, document, message.name, expect=target.version)
@@ -495,7 +316,7 @@ class Branches:
         shared = await self.awake(name, MAIN)
         value = as_dict(shared.value()) if shared.exists else {}
         if message.pattern not in value:
-            return None
+            return await self._unshared(shared, message, client)
         common = (message.repeat, message.meta, message.key)
         if len(value) == 1:
             await self._ask(m.Delete(message.id, name, MAIN, shared.version, *common), client, now)
@@ -505,6 +326,16 @@ class Branches:
         return msgspec.structs.replace(
             _shared_info(message.pattern, message.name, value[message.pattern]), deleted=True
         )
+
+    async def _unshared(self, shared: DocumentActor, message: m.DeleteBranch, client: str) -> m.BranchInfo | None:
+        """What a repeat is told of the branch of many documents that the request has deleted; None: it has not."""
+        made = await self.made_by(shared, message, client) if is_lookup_due(message) else None
+        if made is None or made[0] < 2:
+            return None
+        before = await self._reader.stream_at(shared, (MAIN, made[0] - 1))
+        entry = as_dict(before.value()).get(message.pattern)
+        info = None if entry is None else _shared_info(message.pattern, message.name, entry)
+        return None if info is None else msgspec.structs.replace(info, deleted=True)
 
     async def _shared(self, pattern: Pattern) -> list[m.BranchInfo]:
         """Branches of many documents, those whose own pattern is this one or speaks of the document that this one names."""
@@ -517,51 +348,16 @@ class Branches:
                     found.append(_shared_info(text, name.removeprefix(BRANCHES), entry))
         return found
 
-    async def _ask(self, message: Write, client: str, now: int) -> object:
-        question = Question(client)
-        self._registry.route(message, question, now)
-        return await question.result()
-
-
-def head_of(actor: DocumentActor) -> Node:
-    """Where the newest version of a branch was made; (branch, 0) where there is none."""
-    line = actor.line
-    if line is not None and actor.version < line.first and line.base is not None:
-        return line.base
-    return actor.branch, actor.version
-
-
-def no_branch(document: str, branch: str) -> BranchNotFound:
-    return BranchNotFound(f"{document!r} has no branch {branch!r}", document=document, branch=branch)
-
-
-def _seen(actor: DocumentActor, node: Node | None) -> int:
-    """Up to where the node's branch is pruned, as of the actor's record."""
-    return 0 if node is None else pruned(actor.record, node[0])[0]
-
-
-def _inscribing(
-    request: Any, actor: DocumentActor, start: Start | None, merged: tuple[Node, ...]
-) -> Callable[[], Inscribe]:
-    """To the record, once it is known which version the write makes."""
-
-    def inscribe() -> Inscribe:
-        steps: list[Fork | Join] = []
-        if start is not None:
-            assert actor.line is not None
-            steps.append(Fork(actor.line, start.seen))
-        if merged:
-            steps.append(Join(actor.branch, actor.version, merged))
-        common = (request.id, actor.document, RECORD, False, request.meta, request.key)
-        return Inscribe(*common, steps=tuple(steps))
-
-    return inscribe
-
 
 def _shared_info(pattern: str, branch: str, entry: Any) -> m.BranchInfo:
     by, description = entry.get("by"), entry.get("description")
     meta = None if by is None and description is None else Meta(by, description)
     return m.BranchInfo(pattern, branch, (str(entry["base"]), 0), 0, entry.get("at", 0), meta)
+
+
+def _may_have_ended(message: Any) -> bool:
+    """Whether it may be a repeat of what the branch was deleted by."""
+    return isinstance(message, m.Erase) and not message.path and is_lookup_due(message)
 
 
 def _asks_for_a_version(message: Any) -> bool:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from palimpsest.actors.stream import Stream, sets_all, starts_line
+from palimpsest.actors.stream import Stream, ends, sets_all, starts_line
 from palimpsest.actors.tail import Tail
 from palimpsest.limits import Limits
 from palimpsest.state.ops import decode_delta
@@ -120,6 +120,9 @@ class Builder:
         """stream becomes what the first version of a branch goes on from. Whether that is kept."""
         assert event.parents is not None
         assert event.parents.base is not None
+        if ends(event.kind, decode_delta(event.delta)):  # what it starts from may have been erased as a whole, too
+            stream.begin(None, event.version - 1)
+            return True
         base = await self.at(stream.document, *event.parents.base)
         if base is not None:
             stream.begin(base, event.version - 1)

@@ -33,7 +33,7 @@ from palimpsest.state.undo import undo
 from palimpsest.state.values import Value, decode_value, encode_value, freeze
 from palimpsest.state.working import Working
 from palimpsest.storage.events import NO_DELTA, Event
-from palimpsest.words import ERASED, RECORD, Kind, Meta
+from palimpsest.words import ERASED, RECORD, Kind, Meta, Parents
 
 _CREATE, _UPDATE, _DELETE, _ERASE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 
@@ -166,6 +166,7 @@ def _adopt(stream: Stream, command: Adopt, origin: str, now: int, more: int = 0)
             f"version {entry.version} of {stream.document!r} was to follow version {command.expect}, which is not the newest"
         )
     ops = _check_entry(stream, entry)
+    due = _due(stream, entry)
     if ends(entry.kind, ops):
         stream._forget_value()
     else:
@@ -173,8 +174,21 @@ def _adopt(stream: Stream, command: Adopt, origin: str, now: int, more: int = 0)
     delta = Raw(encode_delta(ops)) if ops else NO_DELTA
     stream.delta_bytes = len(delta)
     stream.version = entry.version - 1
+    stream.due = due
     # Under one number, so that a request of the old place is recognised in the new one.
     return stream._advance(entry.kind, delta, "", 0, entry.meta, entry.request, entry.at, more)
+
+
+def _due(stream: Stream, entry: Entry) -> Parents | None:
+    """What an entry comes from beside the version before it. A branch whose first versions were left out has no base to start from: it
+    begins with a whole value. Raises Conflict where the branch starts from elsewhere here."""
+    said = entry.parents or Parents()
+    base = None if stream.due is None or entry.version != stream.version + 1 else stream.due.base
+    if said.base not in (None, base):
+        raise Conflict(
+            f"{stream.branch!r} of {stream.document!r} does not start from version {said.base[1]} of {said.base[0]!r} here"
+        )
+    return Parents(base, said.merged) if base is not None or said.merged else None
 
 
 def _note(stream: Stream, command: Note, origin: str, now: int, more: int = 0) -> Event:

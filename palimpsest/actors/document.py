@@ -100,7 +100,6 @@ class DocumentActor(Stream):
         "key",
         "line",
         "newest_before",
-        "overlay",
         "pending",
         "positions",
         "registry",
@@ -121,8 +120,6 @@ class DocumentActor(Stream):
         """Of a branch other than `main` that is there."""
         self.is_absent = False
         """The document does not have the branch."""
-        self.overlay: str | None = None
-        """Then: the branch that stands in for it, and that it starts from when it is first written to."""
         self.newest_before = 0
         """The newest version that was made under the branch's name before its line began."""
         self.durable = 0

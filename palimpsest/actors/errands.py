@@ -12,6 +12,7 @@ from palimpsest.actors.branches import Branches
 from palimpsest.actors.commands import Remove
 from palimpsest.actors.committer import Asker
 from palimpsest.actors.document import DocumentActor
+from palimpsest.actors.joining import End
 from palimpsest.actors.keeping import Keeper
 from palimpsest.actors.registry import Registry
 from palimpsest.actors.transaction import Task
@@ -29,6 +30,7 @@ from palimpsest.protocol.messages import (
     Saved,
 )
 from palimpsest.state.lines import branches
+from palimpsest.state.resolutions import TAKEN
 from palimpsest.words import MAIN, RECORD
 
 log = get_logger("palimpsest.actors")
@@ -146,7 +148,17 @@ class Errands:
             actor = await self._branches.awake(document, name)
             if actor.version if name == MAIN else actor.newest_own or actor.line is not None:
                 tasks.append(Task(actor, Remove(message.id, document, name, *said, path=message.path)))
-        if not message.path and record is not None:
-            remove = Remove(message.id, document, RECORD, *said, path=())
+                if (
+                    not message.path and actor.line is not None
+                ):  # its record goes: whoever writes to it from here on has no branch
+                    tasks.append(Task(actor, _ending(message.id, actor), silent=True))
+        if record is not None and (not message.path or record.get(TAKEN)):
+            # A resolution may hold what is to be gone: all are forgotten.
+            remove = Remove(message.id, document, RECORD, *said, path=(TAKEN, "*") if message.path else ())
             tasks.insert(0, Task(await self._branches.awake(document, RECORD), remove, told=False))
         return tasks
+
+
+def _ending(id: int, actor: DocumentActor) -> Callable[[], End]:
+    """To be decided once what the actor had is erased."""
+    return lambda: End(id, actor.document, actor.branch, expect=actor.version)

@@ -54,12 +54,11 @@ class Take(Command, frozen=True):
 
 
 class Integrate(Command, frozen=True):
-    """The value becomes this one, by these ops; NOTHING: the document is deleted. at: when it was made first; 0: now."""
+    """The value becomes this one, by these ops; NOTHING: the document is deleted."""
 
     value: Any = NOTHING
     ops: Sequence[Op] = ()
     merged: tuple[Node, ...] = ()
-    at: int = 0
 
 
 class Inscribe(Command, frozen=True):
@@ -109,7 +108,7 @@ def _integrate(stream: Stream, command: Integrate, origin: str, now: int, more: 
         check_meta(command.meta, stream.limits)
     if command.merged:
         _take(stream, Take(command.id, command.document, command.branch, merged=command.merged), origin, now)
-    value, now = command.value, command.at or now
+    value = command.value
     if value is NOTHING:
         stream._forget_value()
         stream.delta_bytes = 0

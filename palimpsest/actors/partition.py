@@ -13,13 +13,13 @@ import anyio
 import anyio.abc
 
 from palimpsest.actors.archiver import PAUSE_SECONDS, STEP_BYTES, Archiver, is_large, pause_seconds
-from palimpsest.actors.asking import Adopting, Gathering, Question, internal_error
+from palimpsest.actors.asking import Gathering, Question, internal_error
 from palimpsest.actors.branches import Branches
-from palimpsest.actors.commands import Adopt
 from palimpsest.actors.committer import Asker, Committer, Entry
 from palimpsest.actors.document import DocumentActor, Lookup, Write
 from palimpsest.actors.errands import Errands
 from palimpsest.actors.feed import Feed, Subscriber
+from palimpsest.actors.importing import Importer
 from palimpsest.actors.insight import Insight
 from palimpsest.actors.jobs import Job, Jobs
 from palimpsest.actors.keeping import Keeper
@@ -32,7 +32,6 @@ from palimpsest.actors.trimming import Trimmer
 from palimpsest.clock import SystemClock
 from palimpsest.errors import (
     CommitFailed,
-    Conflict,
     InvalidRequest,
     LimitExceeded,
     Overloaded,
@@ -61,7 +60,6 @@ from palimpsest.protocol.messages import (
     GetMerge,
     History,
     Import,
-    Imported,
     Label,
     List,
     ListBranches,
@@ -140,6 +138,7 @@ class Partition:
         )
         self.reader = Reader(archive, self.tail, limits, journal.epoch, self.registry.builder)
         self.branches = Branches(archive, self.registry, self.reader, self._start_read)
+        self.importer = Importer(self.registry, self.branches, self.reader, limits, self._start_read)
         self.insight = Insight(self.reader, limits, self.settled)
         self.merger = Merger(self.registry, self.reader, self.insight, self.branches, limits, resolvers or {})
         self.keeper = Keeper(archive, self.registry, limits, now or SystemClock().now, self.settled)
@@ -382,7 +381,7 @@ class Partition:
 
     async def _differences(self, actor: DocumentActor, message: Diff) -> object:
         same = message.b.branch == actor.branch
-        other = actor if same else await self.branches.present(message.document, message.b.branch)
+        other = actor if same else await self.branches.source(message.document, message.b)
         return await self.insight.diff(actor, other, message)
 
     # --- reads that take a while ---------------------------------------------------------------------------------
@@ -393,7 +392,7 @@ class Partition:
         if read is not None:
             self._start_answer(message.id, asker, lambda: read(actor, message))
         elif type(message) is Import:
-            self._import(actor, message, asker, now)
+            self.importer.take_over(actor, message, asker, now)
         elif type(message) is Erase:
             self.errands.erase(actor, message, asker, now)
         else:
@@ -406,7 +405,7 @@ class Partition:
             write: Write
             try:
                 if type(message) is Revert:
-                    source = await self.branches.present(message.document, message.to.branch)
+                    source = await self.branches.source(message.document, message.to)
                     write = await self.insight.become(actor, source, message)
                 elif type(message) is Undo:
                     write = await self.insight.take_back(actor, message)
@@ -422,7 +421,10 @@ class Partition:
         self._start_read(message.id, asker, prepare)
 
     def _on_absent(self, actor: DocumentActor, message: Any, asker: Asker, now: int) -> None:
-        self.branches.on_absent(actor, message, asker, now)
+        if type(message) is Import:
+            self.importer.take_over_deleted(actor, message, asker, now)
+        else:
+            self.branches.on_absent(actor, message, asker, now)
 
     def _transact_slowly(self, message: Transact, asker: Asker, now: int) -> None:
         self.branches.transact(message, asker, now)
@@ -497,32 +499,6 @@ class Partition:
             return False
         (stretch,) = await self.archive.load([(head.document, head.branch)])
         return stretch is not None and is_whole(decode_delta(stretch.rows[-1].event.delta))
-
-    # --- imports -------------------------------------------------------------------------------------------------
-
-    def _import(self, actor: DocumentActor, message: Import, asker: Asker, now: int) -> None:
-        entries = [entry for entry in message.entries if entry.version > actor.version]
-        maximum = self.limits.page_items_max
-        if len(message.entries) > maximum:
-            error: PalimpsestError = LimitExceeded(
-                f"{len(message.entries)} versions at once; page_items_max is {maximum}",
-                limit="page_items_max",
-                maximum=maximum,
-                actual=len(message.entries),
-            )
-            asker.fail(message.id, error)
-        elif any(entry.version == actor.version and entry.at != actor.at for entry in message.entries):
-            error = Conflict(f"version {actor.version} of {actor.document!r} is another one here, made at another time")
-            asker.fail(message.id, error)
-        elif not entries:
-            asker.reply(Imported(message.id, actor.version, 0))
-        else:
-            adopting, after = Adopting(message.id, asker, len(entries)), actor.version
-            for entry in entries:
-                self.registry.route(
-                    Adopt(entry.version, actor.document, actor.branch, expect=after, entry=entry), adopting, now
-                )
-                after = entry.version
 
     # --- after a commit ------------------------------------------------------------------------------------------
 

@@ -135,10 +135,15 @@ class Reader:
             digest = link(digest, commitment(self._tail.salt(row.position), row.event))
         return digest
 
-    def segments(self, actor: DocumentActor) -> list[Segment]:
-        """What the history of the actor's branch consists of, the newest first."""
+    def segments(self, actor: DocumentActor, last: int | None = None) -> list[Segment]:
+        """What the history of the actor's branch consists of, the newest first. last: the number that is asked for at most: it may be of
+        a branch of that name that was deleted."""
         if actor.branch is MAIN:
             return [Segment(MAIN, 1, actor.durable)]
+        if last is not None and last < actor.durable:
+            node = locate(actor.record, actor.branch, last)
+            if node is not None and node[0] == actor.branch:
+                return line_segments(actor.record, node)
         return segments(actor.record, actor.branch, actor.durable)
 
     async def _find_time(self, actor: DocumentActor, at: int) -> Node:
@@ -282,7 +287,7 @@ class Reader:
 
     async def _wanted(self, actor: DocumentActor, message: History, first: int, last: int) -> list[Segment]:
         found: list[Segment] = []
-        for segment in _clipped(self.segments(actor), first, last):
+        for segment in _clipped(self.segments(actor, message.last), first, last):
             start, end = segment.first, segment.last
             if message.since is not None:
                 start = max(start, await self._version_at(actor.document, segment, message.since - 1) + 1)

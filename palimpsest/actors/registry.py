@@ -22,7 +22,6 @@ from palimpsest.actors.document import (
     Lookup,
     Request,
     Routed,
-    SystemActor,
     Write,
     check_key,
     identity_of,
@@ -48,7 +47,6 @@ from palimpsest.protocol.messages import GUARD, Part, Transact
 from palimpsest.state.lines import live_line
 from palimpsest.state.names import check_branch, check_name
 from palimpsest.state.ops import decode_delta
-from palimpsest.state.system import BRANCHES, shared_base
 from palimpsest.state.working import apply_delta
 from palimpsest.storage.contracts import Archive, Stretch
 from palimpsest.storage.events import Batch, Event
@@ -455,7 +453,7 @@ class Registry:
         """The last step of waking. stretch: what the archive knows of its stream."""
         try:
             if actor.branch not in (MAIN, RECORD):
-                await self._find_line(actor, 0 if stretch is None else stretch.head.version)
+                await self._find_line(actor, stretch)
         except PalimpsestError as error:
             self._drop(actor, error)
             return
@@ -469,9 +467,10 @@ class Registry:
             self.wakes += 1
             actor.drain()
 
-    async def _find_line(self, actor: DocumentActor, archived: int) -> None:
+    async def _find_line(self, actor: DocumentActor, stretch: Stretch | None) -> None:
         """The actor of a branch becomes what the branch is, as its record says at the end of it."""
         document, branch = actor.document, actor.branch
+        archived, at = (0, 0) if stretch is None else (stretch.head.version, stretch.head.at)
         while True:
             line = live_line(actor.record, branch)
             newest = archived = max(archived, self.builder.newest_in_tail(document, branch) or 0)
@@ -480,7 +479,6 @@ class Registry:
             value = (
                 None if base is None else self._standing_at(document, base) or await self.builder.at(document, *base)
             )
-            overlay = await self._shared_base(document, branch) if line is None else None
             again = self.builder.newest_in_tail(document, branch) or 0
             if live_line(actor.record, branch) == line and again <= newest:
                 break
@@ -493,13 +491,14 @@ class Registry:
                 newest=newest,
                 oldest=None,
             )
-        actor.overlay = overlay
         if line is None:
             actor.be_absent(value, newest)
         elif has_own:
             actor.go_on(line, value, newest)
         else:
-            actor.line, actor.newest_before = None, newest
+            # What was made under the name before is older than what is made now, whatever the clock says.
+            at = max(at, max((self.tail.row(place).event.at for place in self.tail_positions(actor.key)), default=0))
+            actor.line, actor.newest_before, actor.at = None, newest, at
             actor.begin_line(line, value)
 
     def _standing_at(self, document: str, node: Node) -> Stream | None:
@@ -509,27 +508,17 @@ class Registry:
             return None
         return actor
 
-    async def _shared_base(self, document: str, branch: str) -> str | None:
-        """The branch that stands in for this one, where it was made for many documents."""
-        name = BRANCHES + branch
-        (stretch,) = await self._load([(name, MAIN)])
-        if stretch is None and not self.tail_positions(name):
-            return None
-        shared = Stream(name, MAIN, self.limits)
-        self._revive(shared, stretch)
-        return shared_base(shared.value(), document) if shared.exists else None
-
     def _check_lines(self, document: str) -> None:
         """The document's record says something else about its branches: those that are not what it says are woken anew."""
-        for actor in self._branches.get(document, {}).values():
-            if actor.branch == RECORD or actor.asleep or not actor.is_still():
-                continue  # one that is written to is further than what is durable
-            if live_line(actor.record, actor.branch) != actor.line:
-                self._wake_anew(actor)
-
-    def _wake_anew(self, actor: DocumentActor) -> None:
-        actor.asleep, actor.inbox = True, actor.inbox or deque()
-        self._wake(actor)
+        for actor in list(self._branches.get(document, {}).values()):
+            if actor.branch == RECORD or actor.asleep:
+                continue
+            is_as_said = live_line(actor.record, actor.branch) == actor.line
+            if is_as_said and actor.line is not None and actor.version < actor.line.first:
+                actor.durable = actor.version  # the line is durable, and has no version of its own yet
+                actor.release()
+            elif not is_as_said and actor.is_still():  # one that is written to is further than what is durable
+                self._forget(actor)  # whoever asks next wakes it as what it is
 
     async def _load(self, streams: list[tuple[str, str]]) -> list[Stretch | None]:
         """What the archive knows, all that the tail does not have any more included."""
@@ -575,6 +564,7 @@ class Registry:
     def on_durable(self, batch: Batch, entries: list[Entry]) -> None:
         """Durable values advance, and answers leave."""
         position = batch.position
+        records: dict[str, None] = {}
         for actor, asker, id, event in entries:
             version = event.version
             actor.durable = version
@@ -587,11 +577,12 @@ class Registry:
                 self._note_existence(position, event)
                 if event.kind == _ERASE:
                     self.builder.values.forget(event.document)
-            if actor.branch is not MAIN:
+            if actor.branch is RECORD:
                 self._note_record(event)
-            elif type(actor) is SystemActor and event.document.startswith(BRANCHES):
-                self._note_shared(event)
+                records[event.document] = None
             position += 1
+        for document in records:
+            self._check_lines(document)
 
     def on_failed(self, entries: list[Entry], error: PalimpsestError) -> None:
         """Nothing of entries was written: their actors are dropped, and everyone who waits hears why."""
@@ -601,6 +592,17 @@ class Registry:
             failed[actor.key] = actor
         for key, actor in failed.items():
             if self.actors.get(key) is actor:
+                self._drop(actor, error)
+        for actor in failed.values():
+            if actor.branch == RECORD:
+                self._drop_unsaid(actor.document, error)
+
+    def _drop_unsaid(self, document: str, error: PalimpsestError) -> None:
+        """Branches that began or ended with what failed, and have no event of their own among it, are dropped, too."""
+        for actor in list(self._branches.get(document, {}).values()):
+            if actor.branch == RECORD or actor.asleep:
+                continue
+            if live_line(actor.record, actor.branch) != actor.line:
                 self._drop(actor, error)
 
     def _note_existence(self, position: int, event: Event) -> None:
@@ -612,8 +614,6 @@ class Registry:
 
     def _note_record(self, event: Event) -> None:
         """What is said of a document's versions and branches is durable, and to be seen from now on."""
-        if event.branch != RECORD:
-            return
         actors = [actor for actor in self.awake_branches(event.document) if actor.record is not UNKNOWN]
         ops = decode_delta(event.delta)
         before: Any = UNKNOWN
@@ -625,15 +625,6 @@ class Registry:
                 before = actor.record
                 after = None if ends(event.kind, ops) else apply_delta(before, ops, depth_max=self.limits.depth_max)
             actor.record = after
-        self._check_lines(event.document)
-
-    def _note_shared(self, event: Event) -> None:
-        """A branch of many documents was made, changed or deleted."""
-        branch = event.document.removeprefix(BRANCHES)
-        for others in self._branches.values():
-            actor = others.get(branch)
-            if actor is not None and actor.is_absent and not actor.asleep and actor.is_still():
-                self._wake_anew(actor)
 
     def on_archived(self, position: int) -> None:
         """Everything before position can be read from the archive."""
@@ -668,10 +659,13 @@ class Registry:
         """Forgets the actor, nothing of which is undecided; the next command wakes it from the log. Not sooner: what made
         it fail may still be so."""
         if self.actors.get(actor.key) is actor:
-            self._remove(actor)
-            if positions := actor.tail_positions():
-                self._dropped[actor.key] = deque(positions)
+            self._forget(actor)
         actor.abandon(error)
+
+    def _forget(self, actor: DocumentActor) -> None:
+        self._remove(actor)
+        if positions := actor.tail_positions():
+            self._dropped[actor.key] = deque(positions)
 
     def _log_crash(self, id: int, error: Exception, **context: Any) -> None:
         self.crashes += 1

@@ -248,7 +248,7 @@ class Stream:
             self._forget_value()
             self.kind, self.meta = _DELETE, None
             return
-        self.exists, self.kind, self.at, self.meta = base.exists, base.kind, base.at, base.meta
+        self.exists, self.kind, self.at, self.meta = base.exists, base.kind, max(self.at, base.at), base.meta
         self.working = None if base.working is None else base.working.copy()
         self.encoded, self.bytes_bound = base.encoded, base.bytes_bound
 

@@ -13,6 +13,7 @@ from palimpsest.cli.options import AsJson, AsOf, At, Branch, By, Description, Ex
 from palimpsest.cli.output import (
     about_document,
     document_json,
+    on_branch,
     print_json,
     print_made,
     print_value,
@@ -153,7 +154,7 @@ async def _put(client: Client, name: str, value: Any, expect: int | None, about:
 
 
 def _conflict(name: str, branch: str, expected: int, actual: int) -> VersionConflict:
-    message = f"{name} is at version {actual}, not {expected}"
+    message = f"{name}{on_branch(branch)} is at version {actual}, not {expected}"
     return VersionConflict(message, document=name, branch=branch, expected=expected, actual=actual)
 
 

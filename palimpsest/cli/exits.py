@@ -13,6 +13,7 @@ from palimpsest.errors import (
     CursorError,
     DocumentNotFound,
     LinkError,
+    MergeNotFound,
     Overload,
     ProtocolError,
     StorageError,
@@ -31,10 +32,10 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line does not parse, or the server refused what was asked: asking again will not help."""
     NOT_FOUND = 3
-    """No such document, branch or version, or a version that is not kept any more."""
+    """No such document, branch, version or pending merge, or a version that is not kept any more."""
     CONFLICT = 4
-    """Someone else got there first, a `test` in a patch did not hold, or what is to be undone was changed again: read again,
-    decide again."""
+    """Someone else got there first, a `test` in a patch did not hold, what is to be undone was changed again, or a merge
+    has conflicts: read again, decide again."""
     UNAVAILABLE = 5
     """No connection, no answer in time, or a server that has too much to do: try again later."""
     STORAGE = 6
@@ -50,7 +51,7 @@ class Exit(IntEnum):
 
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
-    ((DocumentNotFound, BranchNotFound, VersionNotFound), Exit.NOT_FOUND),
+    ((DocumentNotFound, BranchNotFound, VersionNotFound, MergeNotFound), Exit.NOT_FOUND),
     ((Conflict, TestFailed), Exit.CONFLICT),
     ((Overload, LinkError), Exit.UNAVAILABLE),
     ((StorageError,), Exit.STORAGE),

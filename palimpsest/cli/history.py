@@ -9,7 +9,16 @@ import typer
 from rich.text import Text
 
 from palimpsest.cli.options import AsJson, AsOf, At, Branch, Name, WithTag
-from palimpsest.cli.output import json_time, print_entry, print_json, print_lines, short_json, short_time, version_json
+from palimpsest.cli.output import (
+    json_time,
+    node_text,
+    print_entry,
+    print_json,
+    print_lines,
+    short_json,
+    short_time,
+    version_json,
+)
 from palimpsest.cli.places import get_at, make_place
 from palimpsest.cli.session import ask_server
 from palimpsest.cli.times import parse_time
@@ -90,10 +99,10 @@ def blame(
 
     document, unordered, exact = ask_server(context, look)
     found = {written: unordered[written] for written in sorted(unordered, key=_place)}
-    unsure = None if exact else min((version.version for version in found.values()), default=None)
+    unsure = None if exact else min(found.values(), key=_age, default=None)
     if as_json:
         for written, made in found.items():
-            print_json(_blame_json(document, written, made, exact=made.version != unsure))
+            print_json(_blame_json(document, written, made, exact=not _is_of(made, unsure)))
     else:
         print_lines(_blame_lines(document, found, unsure))
 
@@ -102,6 +111,7 @@ def _blame_json(document: Document, written: str, made: Version, *, exact: bool)
     return {
         "path": written,
         "value": _value(document, written),
+        "branch": made.branch,
         "version": made.version,
         "exact": exact,
         "at": json_time(made.at),
@@ -111,7 +121,7 @@ def _blame_json(document: Document, written: str, made: Version, *, exact: bool)
     }
 
 
-def _blame_lines(document: Document, found: Mapping[str, Version], unsure: int | None) -> list[Text]:
+def _blame_lines(document: Document, found: Mapping[str, Version], unsure: Version | None) -> list[Text]:
     """In columns: version, when, who, path, value. unsure: the version that is named for all that came before it, too."""
     versions = {written: _version_text(made, unsure) for written, made in found.items()}
     version_width = max(map(len, versions.values()), default=0)
@@ -127,8 +137,18 @@ def _blame_lines(document: Document, found: Mapping[str, Version], unsure: int |
     return lines
 
 
-def _version_text(made: Version, unsure: int | None) -> str:
-    return f"{made.version} or before" if made.version == unsure else str(made.version)
+def _version_text(made: Version, unsure: Version | None) -> str:
+    """Its number; with its branch, where that is not `main`."""
+    written = str(made.version) if made.branch == MAIN else node_text((made.branch, made.version))
+    return f"{written} or before" if _is_of(made, unsure) else written
+
+
+def _is_of(made: Version, unsure: Version | None) -> bool:
+    return unsure is not None and (made.branch, made.version) == (unsure.branch, unsure.version)
+
+
+def _age(made: Version) -> tuple[int, int]:
+    return made.at_microseconds, made.version
 
 
 def _place(written: str) -> list[tuple[bool, int | str]]:

@@ -30,14 +30,26 @@ def import_git(
         str | None, typer.Option(metavar="NAME/", help="What documents' names start with; else the repository's name.")
     ] = None,
     ref: Annotated[str, typer.Option(metavar="REF", help="The commit, branch or tag to import up to.")] = "HEAD",
+    branch: Annotated[
+        str | None, typer.Option(metavar="BRANCH", help="What the branch of the first parents is called; else main.")
+    ] = None,
+    first_parent: Annotated[
+        bool | None,
+        typer.Option(
+            "--first-parent/--branches",
+            help="Import the first parents alone; or all that was merged as well.",
+            show_default="as before, and --branches at first",
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Import nothing; read every version back and compare it with git.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import the first-parent history of a git repository: a document for each text file, a version for each change.
+    """Import the history of a git repository: a document for each text file, a version for each change.
 
-    A commit is one transaction. An import that was ended goes on where it stood, and a later one adds what is new.
+    A commit is one transaction, and what it merges is on branches of the documents. An import that was ended goes on where it
+    stood; a later one adds what is new.
     """
     repository = Repository(path)
     prefix = check_prefix(repository.name if prefix is None else prefix)
@@ -48,7 +60,16 @@ def import_git(
             )
         else:
             summary = ask_server(
-                context, lambda client: Import(client, repository, prefix=prefix, ref=ref, on_commit=on_commit).run()
+                context,
+                lambda client: Import(
+                    client,
+                    repository,
+                    prefix=prefix,
+                    ref=ref,
+                    branch=branch,
+                    first_parent=first_parent,
+                    on_commit=on_commit,
+                ).run(),
             )
     if not check:
         _print_summary(summary, as_json)
@@ -65,8 +86,10 @@ def _print_summary(summary: Summary, as_json: bool) -> None:
             {
                 "tip": summary.tip,
                 "commits": summary.commits,
+                "merges": summary.merges,
                 "documents": summary.documents,
                 "versions": summary.versions,
+                "branches": len(summary.branches),
                 "seconds": round(summary.seconds, 3),
                 "skipped": [{"path": _path_text(skip), "reason": skip.reason.value} for skip in skipped],
             }
@@ -74,8 +97,8 @@ def _print_summary(summary: Summary, as_json: bool) -> None:
         return
     out = console()
     out.print(
-        f"{summary.commits:,} commits, {summary.documents:,} documents created, {summary.versions:,} versions "
-        f"in {summary.seconds:.1f} s, up to {summary.tip[:12]}"
+        f"{summary.commits:,} commits, {summary.merges:,} of them merges; {summary.documents:,} documents created, "
+        f"{summary.versions:,} versions on {len(summary.branches):,} branches in {summary.seconds:.1f} s, up to {summary.tip[:12]}"
     )
     for reason, number in Counter(skip.reason.value for skip in skipped).items():
         out.print(f"skipped, {reason}: {number:,}")
@@ -91,8 +114,10 @@ def _print_report(report: Report, as_json: bool) -> None:
         print_json(
             {
                 "commits": report.commits,
+                "merges": report.merges,
                 "documents": report.documents,
                 "versions": report.versions,
+                "branches": report.branches,
                 "seconds": round(report.seconds, 3),
                 "differences": report.differences,
             }
@@ -101,11 +126,11 @@ def _print_report(report: Report, as_json: bool) -> None:
     out = console()
     verdict = f"{len(report.differences):,} differences" if report.differences else "all as git has them"
     out.print(
-        f"{report.versions:,} versions of {report.documents:,} documents from {report.commits:,} commits: {verdict} "
-        f"({report.seconds:.1f} s)"
+        f"{report.versions:,} versions of {report.documents:,} documents on {report.branches:,} branches from "
+        f"{report.commits:,} commits, {report.merges:,} of them merges: {verdict} ({report.seconds:.1f} s)"
     )
     for one in report.differences[:_NAMED_MAX]:
-        out.print(f"    {one.document} version {one.version} {one.commit[:12]}: {one.what}", markup=False)
+        out.print(f"    {one.document} {one.branch}:{one.version} {one.commit[:12]}: {one.what}", markup=False)
     if len(report.differences) > _NAMED_MAX:
         out.print(f"    and {len(report.differences) - _NAMED_MAX:,} more; --json names them all")
 

@@ -9,6 +9,8 @@ import typer
 
 from palimpsest.cli import (
     backups,
+    branches,
+    conflicts,
     demo,
     diffs,
     documents,
@@ -17,6 +19,8 @@ from palimpsest.cli import (
     history,
     imports,
     keeping,
+    log,
+    merging,
     proof,
     serve,
     transfer,
@@ -43,12 +47,24 @@ class _All(LateCommands):
         "list": command(documents.list_names, "list", "list 'notes/*'"),
         "watch": command(follow.watch, "watch", "watch 'notes/**' --json"),
         "history": command(history.history, "history", "history notes/1 --since 2d --by ana --limit 10"),
+        "log": command(log.log, "log", "log notes/1 --graph"),
         "diff": command(diffs.diff, "diff", "diff notes/1 3 5"),
         "blame": command(history.blame, "blame", "blame notes/1 --path meta"),
         "revert": command(versions.revert, "revert", "revert notes/1 3 --by ana -m 'the last good one'"),
         "undo": command(versions.undo, "undo", "undo notes/1 4 --by ana"),
         "tag": command(versions.tag, "tag", "tag notes/1 3 released"),
         "untag": command(versions.untag, "untag", "untag notes/1 3 released"),
+        "branch": command(branches.branch, "branch", "branch notes/1 draft --at 3"),
+        "branches": command(branches.branches, "branches", "branches notes/1"),
+        "merge": command(merging.merge, "merge", "merge notes/1 draft --rule stars=sum --dry-run"),
+        "rebase": command(merging.rebase, "rebase", "rebase notes/1 draft"),
+        "cherry-pick": command(merging.cherry_pick, "cherry-pick", "cherry-pick notes/1 draft:7"),
+        "merges": command(conflicts.merges, "merges", "merges 'notes/**'"),
+        "conflicts": command(conflicts.conflicts, "conflicts", "conflicts 25e8ff5e866a6821"),
+        "resolve": command(
+            conflicts.resolve, "resolve", """resolve 25e8ff5e866a6821 title=theirs 'meta.stars:=12' --all ours"""
+        ),
+        "abandon": command(conflicts.abandon, "abandon", "abandon 25e8ff5e866a6821"),
         "prune": command(keeping.prune, "prune", "prune 'logs/**' --versions 100 --age 30d"),
         "retention": group(
             "retention",

@@ -25,3 +25,15 @@ At = Annotated[
 WithTag = Annotated[str | None, typer.Option("--tag", metavar="TAG", help="As of the newest version with this tag.")]
 AsOf = Annotated[int | None, typer.Option("--version", metavar="N", min=1, help="As of this version.")]
 Made = Annotated[str, typer.Argument(metavar="VERSION", help="A number, @TIME, tag=TAG, or one of these as BRANCH:...")]
+Rules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rule", metavar="PATH=RULE", help="What becomes of a conflict at PATH, such as stars=sum; again and again."
+    ),
+]
+Into = Annotated[str, typer.Option(metavar="BRANCH", help="The branch that it is done on.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would come of it.")]
+NameOrPattern = Annotated[
+    str, typer.Argument(metavar="DOCUMENT", help="A name, or a pattern for many documents at once.")
+]
+MergeId = Annotated[str, typer.Argument(metavar="MERGE", help="The id of a pending merge; `merges` lists them.")]

@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
-from palimpsest.client import Change, Document, Version
+from palimpsest.client import Change, Document, PendingMerge, Version
 from palimpsest.state.delta import Delta
 from palimpsest.state.ops import Op, Splice, name_of
 from palimpsest.state.paths import format_path
+from palimpsest.words import MAIN, Node
 
 _COLOURED_CHARACTERS_MAX = 100_000
 """Longer JSON is printed as it is: colouring a million characters takes seconds, and nobody reads them."""
@@ -117,7 +118,7 @@ def document_json(document: Document) -> dict[str, Any]:
 
 
 def version_json(version: Version) -> dict[str, Any]:
-    """As the writing commands and `history` print it; `delta` only where it is known."""
+    """As the writing commands and `history` print it; `delta`, `base` and `merged` only where there is something to say."""
     answer: dict[str, Any] = {
         "document": version.document,
         "branch": version.branch,
@@ -130,6 +131,10 @@ def version_json(version: Version) -> dict[str, Any]:
         "request": version.request,
         "repeat": version.repeat,
     }
+    if version.parents is not None:
+        if version.parents.base is not None:
+            answer["base"] = node_text(version.parents.base)
+        answer["merged"] = [node_text(node) for node in version.parents.merged]
     if version.delta is not None:
         answer["delta"] = delta_json(version.delta)
     return answer
@@ -158,17 +163,38 @@ def delta_json(delta: Delta) -> list[dict[str, Any]]:
     return [_op_json(op) for op in delta.ops]
 
 
+def node_text(node: Node) -> str:
+    """Such as `draft:9`, as commands take it."""
+    return f"{node[0]}:{node[1]}"
+
+
 def about_document(document: Document) -> Text:
     """One line: which version this is, when it was made, by whom and why."""
     return _about(document, document.id, "")
 
 
 def about_version(version: Version | Change) -> Text:
-    return _about(version, version.document, version.kind.name.lower())
+    line = _about(version, version.document, version.kind.name.lower())
+    return line.append_text(about_parents(version)) if isinstance(version, Version) else line
 
 
-def about_when(said: Document | Version | Change) -> Text:
-    """Of one line: when a version was made, by whom, why, and with which tags."""
+def about_parents(version: Version) -> Text:
+    """What it comes from beside the version before it; empty where there is nothing, as for most."""
+    line = Text(style="dim")
+    if version.parents is not None and version.parents.base is not None:
+        line.append(f"  from {node_text(version.parents.base)}")
+    if version.parents is not None and version.parents.merged:
+        line.append(f"  merges {', '.join(map(node_text, version.parents.merged))}")
+    return line
+
+
+def on_branch(branch: str) -> str:
+    """What is said after a document's name; nothing of `main`, which is meant where no branch is named."""
+    return "" if branch == MAIN else f" on {branch}"
+
+
+def about_when(said: Document | Version | Change | PendingMerge) -> Text:
+    """Of one line: when a version was made, or a merge begun, by whom, why, and with which tags."""
     line = Text.assemble((readable_time(said.at), "dim"))
     if said.by:
         line.append(f"  {said.by}", style="magenta")
@@ -180,7 +206,7 @@ def about_when(said: Document | Version | Change) -> Text:
 
 
 def _about(said: Document | Version | Change, document: str, kind: str) -> Text:
-    line = Text.assemble((document, "bold"), f"  version {said.version}")
+    line = Text.assemble((document, "bold"), f"{on_branch(said.branch)}  version {said.version}")
     if kind:
         line.append(f"  {kind}", style=_KIND_STYLES[kind])
     return line.append("  ").append_text(about_when(said))

@@ -7,13 +7,16 @@ log, and the signals that end it.
 from __future__ import annotations
 
 import gc
+import importlib
+import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import anyio
 import msgspec
@@ -26,9 +29,13 @@ from palimpsest.limits import Limits
 from palimpsest.logs import configure, get_logger
 from palimpsest.running import run
 from palimpsest.server import Server
+from palimpsest.state.rules import NAMES as RULE_NAMES
+from palimpsest.state.rules import Resolver
 
 _YOUNG_OBJECTS_MAX = 50_000
 """How many new objects make the collector look: with its default of 700, it is never done looking at a busy server."""
+
+_RESOLVER = re.compile(r"(?P<name>[^=]+)=(?P<module>[^:=]+):(?P<function>[^:]+)")
 
 log = get_logger("palimpsest.cli")
 
@@ -59,6 +66,14 @@ def serve(
     limits: Annotated[
         list[str] | None, typer.Option("--limit", metavar="NAME=NUMBER", help="A setting, such as connections_max=100.")
     ] = None,
+    resolvers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--resolver",
+            metavar="NAME=MODULE:FUNCTION",
+            help="A function that rules of merges call by NAME; again and again.",
+        ),
+    ] = None,
 ) -> None:
     """Serve a store until SIGTERM or Control-C; what is under way is finished first.
 
@@ -66,7 +81,8 @@ def serve(
     """
     configure(log_level, log_format.value)
     settings = parse_limits(limits or ())
-    server = Server(path, host=host, port=port, limits=settings, archiver="process")
+    functions = load_resolvers(resolvers or ())
+    server = Server(path, host=host, port=port, limits=settings, archiver="process", resolvers=functions)
     run(lambda: _serve(server, f"{path} at {host}:{port}"))
 
 
@@ -86,6 +102,37 @@ def parse_limits(words: Sequence[str]) -> Limits:
         if given[name] <= 0:
             raise UsageError(f"--limit {word}: a limit is more than 0")
     return msgspec.structs.replace(Limits(), **given)
+
+
+def load_resolvers(words: Sequence[str]) -> dict[str, Resolver]:
+    """By name, of words such as `newest=my.rules:newest`. Modules are looked for in the working directory, too, after all others.
+
+    Raises UsageError for a word that is none, and where there is no such module or function in it.
+    """
+    if words and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    found: dict[str, Resolver] = {}
+    for word in words:
+        parts = _RESOLVER.fullmatch(word)
+        if parts is None:
+            raise UsageError(f"--resolver {word}: write NAME=MODULE:FUNCTION")
+        name = parts["name"]
+        if name in found or name in RULE_NAMES or name.startswith("key:"):
+            raise UsageError(f"--resolver {word}: there is a rule {name} already")
+        found[name] = _load(word, parts["module"], parts["function"])
+    return found
+
+
+def _load(word: str, module: str, function: str) -> Resolver:
+    try:
+        resolver: Any = importlib.import_module(module)
+    except Exception as error:  # what a module does when it is imported is its own affair
+        raise UsageError(f"--resolver {word}: {module} cannot be imported: {error}") from error
+    for name in function.split("."):
+        resolver = getattr(resolver, name, None)
+    if not callable(resolver):
+        raise UsageError(f"--resolver {word}: {module} has no function {function}")
+    return cast(Resolver, resolver)
 
 
 async def _serve(server: Server, where: str) -> None:

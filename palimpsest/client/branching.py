@@ -199,7 +199,7 @@ class Branching:
         request_id: str | None = None,
     ) -> MergeResult:
         """The branch starts from the version at `onto` from now on; None: the newest of the branch that it was made
-        from. Its own versions are made again there, each under its author, time, reason and tags; the old ones stay, as
+        from. Its own versions are made again there, each now, under its author, reason and tags; the old ones stay, as
         those of a deleted branch do. The result has a part for each. rules, dry_run, conflicts, and what is raised: as
         in `merge`."""
         check(document, branch, request_id)

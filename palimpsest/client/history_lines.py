@@ -6,8 +6,14 @@
 
 The first line is a header. `at`: microseconds since the epoch. `delta`: ops, each an array of its number and its fields, as on the
 wire. A version that does not follow the one before it, as that one is not kept any more, has its whole `value` beside the
-delta, unless it needs none. The branch `$versions` says what was said of versions afterwards; it comes before what it speaks
-of, so that what is pruned by it is pruned already.
+delta, unless it needs none. The branch `$versions` says which branches there are and what was said of versions afterwards; it comes
+before what it speaks of, so that the branches are there, and what is pruned by it is pruned already. Which other branches there are,
+and in which order, `branch_order` knows.
+
+A version that comes from others beside the one before it on its branch says so: the first of a branch where that starts, a merge what
+it took in.
+
+    "parents": {"base": ["main", 7], "merged": [["draft", 9]]}
 """
 
 from __future__ import annotations
@@ -22,15 +28,12 @@ from palimpsest.errors import InvalidDelta, InvalidRequest, PalimpsestError
 from palimpsest.protocol.messages import Entry, Integer, Number
 from palimpsest.state.ops import Erase, Op, Set, check_ops, decode_delta, encode_delta
 from palimpsest.state.values import check_value
-from palimpsest.words import MAIN, RECORD, Kind, Meta
+from palimpsest.words import Kind, Meta, Parents
 
 Line: TypeAlias = Mapping[str, Any] | str | bytes
 """A map, or its JSON."""
 
 FORMAT = 1
-BRANCHES = (RECORD, MAIN)
-"""In the order in which an export has them, which is that of their code points."""
-
 _ANY_DEPTH = 1 << 30
 """How deep a value may be is the server's to say."""
 
@@ -46,6 +49,11 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     documents: str = "**"
 
 
+class ParentsPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    base: tuple[str, Number] | None = None
+    merged: tuple[tuple[str, Number], ...] = ()
+
+
 class VersionLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     document: str
     branch: str
@@ -57,6 +65,7 @@ class VersionLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: str | None = None
     tags: tuple[str, ...] = ()
     request: str | None = None
+    parents: ParentsPart = ParentsPart()
     value: Any = UNSET
 
 
@@ -70,7 +79,7 @@ def header_line(documents: str) -> dict[str, Any]:
 def to_line(document: str, branch: str, entry: Entry, value: Any | UnsetType = UNSET) -> dict[str, Any]:
     """value: where the entry does not follow the one before it, and does not stand alone."""
     said = entry.meta or Meta()
-    line = {
+    line: dict[str, Any] = {
         "document": document,
         "branch": branch,
         "version": entry.version,
@@ -82,6 +91,10 @@ def to_line(document: str, branch: str, entry: Entry, value: Any | UnsetType = U
         "tags": list(said.tags),
         "request": entry.request,
     }
+    parents = entry.parents
+    if parents is not None and parents != Parents():
+        base = None if parents.base is None else list(parents.base)
+        line["parents"] = {"base": base, "merged": [list(node) for node in parents.merged]}
     if value is not UNSET:
         line["value"] = value
     return line
@@ -118,7 +131,11 @@ def to_entry(line: VersionLine) -> Entry:
         raise _bad(f"{line.kind!r} is no kind of version: {', '.join(_KINDS)}")
     said = line.by is not None or line.description is not None or bool(line.tags)
     meta = Meta(line.by, line.description, tuple(sorted(set(line.tags)))) if said else None
-    return Entry(line.version, kind, line.at, _to_delta(line, kind), meta, line.request)
+    parents = Parents(line.parents.base, line.parents.merged)
+    delta = _to_delta(line, kind)
+    return Entry(
+        line.version, kind, line.at, delta, meta, line.request, parents=None if parents == Parents() else parents
+    )
 
 
 def _to_delta(line: VersionLine, kind: int) -> Raw:

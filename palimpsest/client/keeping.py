@@ -123,7 +123,8 @@ class Keeping:
         for each version; see `palimpsest.client.history_lines`. Deleted documents are among them, and so is what was said of
         versions afterwards. Names that begin with `$` are only where the pattern begins with it.
 
-        They come in the order of their (document, branch, version). after: such a place; it goes on behind it, without a
+        They come by document; of each, what was said of its versions, `main`, and each branch behind what it starts from. after: such a
+        place, (document, branch, version); it goes on behind it, without a
         header. Each document is as of its own moment. Raises InvalidName, and InvalidRequest.
         """
         check(documents, MAIN)

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
-from palimpsest.client.asking import OnProgress, ask, ask_patiently, following
+from palimpsest.client.asking import OnProgress, ask_patiently
 from palimpsest.client.backoff import Backoff
-from palimpsest.client.history_lines import (
-    BRANCHES,
-    Header,
-    Line,
-    VersionLine,
-    at_line,
-    header_line,
-    parse_line,
-    stands_alone,
-    to_entry,
-    to_line,
-)
-from palimpsest.client.listing import name_pages
+from palimpsest.client.exporting import Export
+from palimpsest.client.history_lines import Header, Line, VersionLine, at_line, parse_line, to_entry
 from palimpsest.client.reports import ImportReport
 from palimpsest.client.session import Session
-from palimpsest.errors import (
-    Conflict,
-    DocumentNotFound,
-    InvalidRequest,
-    Overload,
-    PalimpsestError,
-    UsageError,
-    VersionPruned,
-)
+from palimpsest.errors import Conflict, InvalidRequest, Overload, PalimpsestError, UsageError
 from palimpsest.protocol import messages as m
-from palimpsest.state.names import Pattern
-from palimpsest.state.values import decode_plain
 
-_DOCUMENTS_TOGETHER = 8
-"""Whose first pages are asked for at once; each may be some 2 MiB."""
+__all__ = ["Export", "Import"]
+
 _IMPORT_BYTES = 1024 * 1024
 """Of what is sent before answers are waited for."""
 _IMPORT_ENTRIES = 1_000
@@ -48,71 +26,9 @@ _ENTRY_BYTES = 32
 
 _encode = msgspec.msgpack.Encoder().encode
 
-Lines = list[dict[str, Any]]
 _Stream = tuple[str, str]
 _Numbered = Sequence[tuple[int, m.Entry]]
 """Versions, each with the number of its line."""
-
-
-class Export:
-    """after: (document, branch, version), the place to go on behind. Raises InvalidName or InvalidRequest."""
-
-    def __init__(self, session: Session, documents: str, after: tuple[str, str, int] | None) -> None:
-        self._session = session
-        self._pattern = Pattern.parse(documents)
-        self._after = None if after is None else _check_after(after, self._pattern)
-
-    async def pages(self) -> AsyncGenerator[Lines, None]:
-        start = ""
-        if self._after is None:
-            yield [header_line(self._pattern.text)]
-        else:
-            start, branch, version = self._after
-            for rest in BRANCHES[BRANCHES.index(branch) :]:
-                first = version + 1 if rest == branch else 1
-                async for lines in self._stream(start, rest, await self._page(start, rest, first), first - 1):
-                    yield lines
-        async for names in name_pages(self._session, self._pattern.text, after=start, deleted=True):
-            for place in range(0, len(names), _DOCUMENTS_TOGETHER):
-                streams = [(name, branch) for name in names[place : place + _DOCUMENTS_TOGETHER] for branch in BRANCHES]
-                pages = await asyncio.gather(*[self._page(*stream, 1) for stream in streams])
-                for stream, page in zip(streams, pages, strict=True):
-                    async for lines in self._stream(*stream, page, 0):
-                        yield lines
-
-    async def _page(self, document: str, branch: str, first: int) -> m.Versions | None:
-        """None where the document has no such branch."""
-        limit = self._session.settings.page_items
-        message = m.History(0, document, branch, first=first, newest_first=False, limit=limit)
-        try:
-            return await ask(self._session, m.Versions, message)
-        except DocumentNotFound:
-            return None
-
-    async def _stream(
-        self, document: str, branch: str, page: m.Versions | None, previous: int
-    ) -> AsyncGenerator[Lines, None]:
-        """page: the first one. previous: the version that an importer has before it; 0: none."""
-        while page is not None:
-            lines: Lines = []
-            for entry in page.entries:
-                line = await self._line(document, branch, entry, previous)
-                if line is not None:
-                    lines.append(line)
-                    previous = entry.version
-            yield lines
-            first = following(page, newest_first=False)
-            page = None if first is None else await self._page(document, branch, first)
-
-    async def _line(self, document: str, branch: str, entry: m.Entry, previous: int) -> dict[str, Any] | None:
-        """None where the version is not kept any more by now."""
-        if entry.version == previous + 1 or stands_alone(entry):
-            return to_line(document, branch, entry)
-        try:
-            found = await ask(self._session, m.Document, m.Get(0, document, branch, entry.version))
-        except (VersionPruned, DocumentNotFound):
-            return None
-        return to_line(document, branch, entry, decode_plain(found.value))
 
 
 class Import:
@@ -128,6 +44,8 @@ class Import:
         self._on_progress = on_progress
         self._round: dict[_Stream, list[tuple[int, m.Entry]]] = {}
         self._round_bytes = 0
+        self._added = ("", "")
+        """Whose version was added last."""
         self._headed = False
         """The header has been met."""
         self._stream = ("", "")
@@ -179,13 +97,16 @@ class Import:
 
     async def _add(self, stream: _Stream, entry: m.Entry) -> None:
         limits = self._session.limits
-        size = _ENTRY_BYTES + len(entry.delta) + len(_encode((entry.meta, entry.request)))
+        size = _ENTRY_BYTES + len(entry.delta) + len(_encode((entry.meta, entry.request, entry.parents)))
         entries_max = min(_IMPORT_ENTRIES, limits.get("page_items_max", _IMPORT_ENTRIES))
         bytes_max = min(_IMPORT_BYTES, limits.get("frame_bytes_max", _IMPORT_BYTES) // 2)
-        gathered = self._round.get(stream, ())
+        gathered = self._round.get(stream, [])
         full = self._round_bytes + size > bytes_max or len(gathered) >= entries_max
-        if self._round and (full or (gathered and gathered[-1][1].version >= entry.version)):
+        # A stream that comes back goes on behind those that came meanwhile: it may start from them.
+        again = bool(gathered) and (stream != self._added or gathered[-1][1].version >= entry.version)
+        if self._round and (full or again):
             await self._send()
+        self._added = stream
         self._round.setdefault(stream, []).append((self._lines, entry))
         self._round_bytes += size
 
@@ -244,15 +165,3 @@ class Import:
             except (UsageError, Conflict) as own:
                 return at_line(number, own)
         return error
-
-
-def _check_after(after: Any, pattern: Pattern) -> tuple[str, str, int]:
-    try:
-        document, branch, version = msgspec.convert(tuple(after), tuple[str, str, m.Number])
-    except (TypeError, msgspec.ValidationError) as error:
-        raise InvalidRequest(f"after is {after!r}, not (document, branch, version): {error}", reason="after") from None
-    if branch not in BRANCHES:
-        raise InvalidRequest(f"after names the branch {branch!r}, which no export has", reason="after")
-    if not pattern.matches(document):
-        raise InvalidRequest(f"after names {document!r}, which {pattern.text!r} does not match", reason="after")
-    return document, branch, version

@@ -472,7 +472,7 @@ class Pick(Message, frozen=True, tag=28):
 
 class Rebase(Message, frozen=True, tag=29):
     """Answered by `Merged`, with one part for each version: a branch starts from another version from now on, and its own versions
-    are made again there, each under its author, time, reason and tags. The old ones stay, as those of a deleted branch do."""
+    are made again there, each now, under its author, reason and tags. The old ones stay, as those of a deleted branch do."""
 
     id: Number
     document: str
@@ -865,7 +865,7 @@ class MergedPart(msgspec.Struct, array_like=True, gc=False, frozen=True):
     delta: Raw
     conflicts: tuple[ConflictData, ...] = ()
     settled: int = 0
-    """How many conflicts were decided by rules, resolvers and resolutions."""
+    """How many conflicts were decided: by a rule that takes a side, a resolver, or a resolution."""
     bases: tuple[Node, ...] = ()
     left_out: bool = False
     """The values of conflicts are left out, because they do not fit into a frame."""

@@ -56,7 +56,7 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """A pending merge is over."""
+    """A pending merge is over. Nothing is left to say of one whose document was erased meanwhile."""
 
     merge: str
 
@@ -84,7 +84,7 @@ def step_ops(record: Any, document: str, step: Step, limits: Limits) -> list[Op]
         return [Set((HELD, step.merge), [list(node) for node in step.nodes])]
     if isinstance(step, Remember):
         return remember_ops(record, step.key, step.entry)
-    return [Delete((HELD, step.merge))]
+    return [Delete((HELD, step.merge))] if step.merge in lines.holds(record) else []
 
 
 def _fork(record: Any, document: str, step: Fork, limits: Limits) -> list[Op]:

@@ -12,14 +12,19 @@ place that tells it:
     in which the other changed something
     both changed a list                                      list
 
-Exchanging the two sides exchanges them in what comes out, and changes nothing else; only where `union` and `key` put what both added to a
-list at the same place, ours comes first.
+Whether something changed is told to the byte, so that `1` that became `1.0` has changed; whether two changes are alike is told as JSON.
+
+Exchanging the two sides exchanges them in what comes out, and changes nothing else, but for lists under `union` and `key`. These keep the order
+of ours, and what theirs added comes behind it (`union`) or behind the element that it follows in theirs (`key`); what occurs more than
+once under `union` does so as often as on the side that comes first. A conflict inside of an element is at the element's index in
+ours, or in theirs where ours does not have it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -27,7 +32,7 @@ from msgspec.structs import replace
 
 from palimpsest.state import merge_lists, ops
 from palimpsest.state.conflicts import CONFLICT, Conflict, Kind
-from palimpsest.state.diff import diff
+from palimpsest.state.diff import OPS_MAX, diff
 from palimpsest.state.merge_texts import merge_texts
 from palimpsest.state.ops import Op
 from palimpsest.state.paired import exact, same
@@ -44,12 +49,19 @@ _NUMBERS = (int, float)
 _EMPTY: dict[str, Any] = {}
 _DIVISIBLE = CONTAINERS | {str}
 """Of these, a difference may be less than the whole."""
+_PLAIN = frozenset((str, int, bool, NoneType))
+"""Of one of these types, two values are the same to the byte if they are equal."""
+_ANY_DEPTH = 2**31
+"""Merging nests nothing deeper than one of the sides does."""
 
 
 class Merged(msgspec.Struct, frozen=True):
-    """delta: turns ours into the merged value; where the document is not there on our side, it sets the whole of it. value: frozen;
-    NOTHING: the merged document does not exist, which no delta says. conflicts: open ones, in the order of their paths, where value has what
-    ours has. settled: those that a rule or `settle` decided."""
+    """What comes of a merge.
+
+    delta: turns ours into the merged value; where the document is not there on our side, it sets the whole of it. value: frozen, and shares
+    with ours what the delta does not change; NOTHING: the merged document does not exist, which no delta says. conflicts: open ones, where
+    value has what ours has. settled: those that `ours`, `theirs`, `base`, a resolver or `settle` decided. Both in the order of their paths.
+    """
 
     delta: list[Op]
     value: Any
@@ -66,25 +78,21 @@ def merge(
     settle: Callable[[Conflict], Any] | None = None,
     touched: Touched = None,
 ) -> Merged:
-    """base, ours, theirs: frozen, or NOTHING where the document does not exist. settle: asked for every conflict that rules leave open;
-    gives a value, NOTHING, or CONFLICT. touched: outside of it, theirs is known to be as base; the cost then follows what was touched."""
+    """What both sides did since base.
+
+    base, ours, theirs: frozen, or NOTHING where the document does not exist. settle: asked for every conflict that rules leave open;
+    gives a value that has passed the door, NOTHING, or CONFLICT. touched: outside of it, theirs is known to be as base, see `touched_by`; nothing
+    else is then looked at, and the same comes out. Raises only what settle and resolvers raise.
+    """
     merging = _Merging(settle)
     merging.place((), base, ours, theirs, rules.root(), touched)
-    value = ours
-    if any(_unmakes(op) for op in merging.ops):
-        return Merged([], NOTHING, merging.conflicts, merging.settled)
-    if ours is NOTHING:
-        if merging.ops:
-            (op,) = merging.ops
-            assert type(op) is ops.Set
-            value = freeze(op.value)
-    elif merging.ops:
-        value = apply_delta(ours, merging.ops)
-    return Merged(merging.ops, value, merging.conflicts, merging.settled)
+    delta, value = _outcome(ours, merging.ops)
+    return Merged(delta, value, sorted(merging.conflicts, key=_position), sorted(merging.settled, key=_position))
 
 
 def touched_by(deltas: Iterable[Sequence[Op]]) -> Touched:
-    """What the ops of some versions may have changed: the places that they name, in lists the whole list."""
+    """What the ops of some versions may have changed: the places that they name, in lists the whole list. deltas: of the log, in which ops
+    of patches are compiled."""
     tree: dict[str, Any] = {}
     for delta in deltas:
         for op in delta:
@@ -107,25 +115,21 @@ class _Merging:
         """How many steps of a path lead to what `ops` are for."""
 
     def place(self, path: Path, base: Any, ours: Any, theirs: Any, scope: Scope, touched: Touched = None) -> None:
+        """Merges what is at path, which has a place on our side: what becomes of it is in `ops`, `conflicts` and `settled`."""
         if theirs is base:
             return
         whole = scope.is_exact and scope.rule.name == "atomic"
         if type(ours) in MAPS and type(theirs) in MAPS and not whole:
             if type(base) in MAPS and touched is not None:
                 self._touched_keys(path, base, ours, theirs, scope, touched)
-                return
-            if ours is not base or base is NOTHING:
+            else:
                 self._keys(path, as_dict(base) if type(base) in MAPS else _EMPTY, as_dict(ours), as_dict(theirs), scope)
-                return
-        if exact(base, theirs):
             return
-        if exact(base, ours):
+        if _unchanged(base, theirs):
+            return
+        if _unchanged(base, ours):
             self._become(path, ours, theirs)
-            return
-        counted = _counted(scope, base, ours, theirs)
-        if counted is not CONFLICT:
-            self._become(path, ours, counted)
-        elif not same(ours, theirs):
+        else:
             self._clash(path, base, ours, theirs, scope)
 
     def value(self, path: Path, base: Any, ours: Any, theirs: Any, scope: Scope) -> Any:
@@ -133,9 +137,7 @@ class _Merging:
         outer, self.ops, inside, self._inside = self.ops, [], self._inside, len(path)
         try:
             self.place(path, base, ours, theirs, scope)
-            if any(_unmakes(op) for op in self.ops):
-                return NOTHING
-            return apply_delta(ours, self.ops) if self.ops else ours
+            return _outcome(ours, self.ops)[1]
         finally:
             self.ops, self._inside = outer, inside
 
@@ -159,13 +161,17 @@ class _Merging:
     # --- where both sides changed something ----------------------------------------------------------------------
 
     def _clash(self, path: Path, base: Any, ours: Any, theirs: Any, scope: Scope) -> None:
-        merged = self._by_structure(path, base, ours, theirs, scope)
+        """What both changed alike is agreed on; but two counts add up, also where they are in the elements of a list."""
+        agreed = same(ours, theirs) and not _adds_up(scope, base, ours, theirs)
+        if agreed and scope.rule.name != "key":
+            return
+        merged = _counted(scope, base, ours, theirs)
+        if merged is CONFLICT:
+            merged = self._by_structure(path, base, ours, theirs, scope)
+        if merged is CONFLICT and not agreed:
+            merged = self._decided(path, base, ours, theirs, scope)
         if merged is not CONFLICT:
             self._become(path, ours, merged)
-            return
-        decided = self._decided(path, base, ours, theirs, scope)
-        if decided is not CONFLICT:
-            self._become(path, ours, decided)
 
     def _decided(self, path: Path, base: Any, ours: Any, theirs: Any, scope: Scope) -> Any:
         """What rules, or what was resolved before, make of a conflict; CONFLICT where it is open."""
@@ -214,7 +220,7 @@ class _Merging:
             if base is NOTHING:
                 return theirs if ours is NOTHING else ours
             left = theirs if ours is NOTHING else ours
-            if exact(base, left):
+            if _unchanged(base, left):
                 return NOTHING
             decided = self._decided(path, base, ours, theirs, scope)
             return ours if decided is CONFLICT else freeze(decided)
@@ -229,15 +235,36 @@ class _Merging:
             if ours is not NOTHING:
                 self.ops.append(ops.Delete(place))
         elif ours is NOTHING or type(ours) not in _DIVISIBLE:
-            if ours is NOTHING or not exact(ours, value):
+            if ours is NOTHING or not _unchanged(ours, value):
                 self.ops.append(ops.Set(place, value))
         else:
             self.ops += [_moved(op, place) for op in diff(ours, value)]
 
 
-def _unmakes(op: Op) -> bool:
-    """Nothing is left of the whole."""
-    return type(op) is ops.Delete and not op.path
+def _outcome(ours: Any, made: list[Op]) -> tuple[list[Op], Any]:
+    """The delta, and the value that it makes of ours. made: on ours, whose last op may say that nothing is left of the whole."""
+    if not made:
+        return made, ours
+    op = made[-1]
+    if type(op) is ops.Delete and not op.path:
+        return [], NOTHING
+    if ours is NOTHING:
+        assert type(op) is ops.Set
+        return made, freeze(op.value)
+    value = apply_delta(ours, made, depth_max=_ANY_DEPTH)
+    return (made if len(made) <= OPS_MAX else diff(ours, value)), value
+
+
+def _unchanged(a: Any, b: Any) -> bool:
+    """The same to the byte."""
+    if type(a) in _PLAIN:
+        return type(a) is type(b) and bool(a == b)
+    return exact(a, b)
+
+
+def _position(conflict: Conflict) -> list[tuple[bool, str | int]]:
+    """Sorts as paths do; keys and indexes may meet where elements of either side have the same index."""
+    return [(type(step) is str, step) for step in conflict.path]
 
 
 def _moved(op: Any, place: Path) -> Op:
@@ -281,17 +308,21 @@ def _by_rule(conflict: Conflict, scope: Scope) -> Any:
 
 def _counted(scope: Scope, base: Any, ours: Any, theirs: Any) -> Any:
     """What `sum`, `max` and `min` make of numbers; CONFLICT where they do not apply."""
-    name = scope.rule.name
-    if name not in ("sum", "max", "min") or type(ours) not in _NUMBERS or type(theirs) not in _NUMBERS:
-        return CONFLICT
-    if name != "sum":
-        return max(ours, theirs) if name == "max" else min(ours, theirs)
-    before = 0 if base is NOTHING else base
-    if type(before) not in _NUMBERS:
-        return CONFLICT
-    total = ours + (theirs - before)
-    fits = INT_MIN <= total <= INT_MAX if type(total) is int else isfinite(total)
-    return total if fits else CONFLICT
+    if _adds_up(scope, base, ours, theirs):
+        before = 0 if base is NOTHING else base
+        total = before + ((ours - before) + (theirs - before))  # of floats, too, the same whichever side is ours
+        fits = INT_MIN <= total <= INT_MAX if type(total) is int else isfinite(total)
+        return total if fits else CONFLICT
+    if scope.rule.name in ("max", "min") and type(ours) in _NUMBERS and type(theirs) in _NUMBERS:
+        return max(ours, theirs) if scope.rule.name == "max" else min(ours, theirs)
+    return CONFLICT
+
+
+def _adds_up(scope: Scope, base: Any, ours: Any, theirs: Any) -> bool:
+    """Whether `sum` holds, and all are numbers."""
+    if scope.rule.name != "sum" or type(ours) not in _NUMBERS or type(theirs) not in _NUMBERS:
+        return False
+    return base is NOTHING or type(base) in _NUMBERS
 
 
 # --- what was touched ------------------------------------------------------------------------------------------------

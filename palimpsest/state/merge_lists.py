@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from palimpsest.state.alignment import gaps
 from palimpsest.state.conflicts import CONFLICT
-from palimpsest.state.values import CONTAINERS, MAPS, as_dict, encode_value
+from palimpsest.state.values import CONTAINERS, LISTS, MAPS, as_dict, encode_value, equal
 
 _Chunk = tuple[int, int, int, int]
 """start, end in base; start, end in a side: what is in the one is replaced by what is in the other."""
 
 
 def union(base: Sequence[Any], ours: Sequence[Any], theirs: Sequence[Any]) -> list[Any]:
-    """What either side has and neither took away: ours in its order, then what theirs added, in its order."""
-    before, mine, other = _tokens(base), _tokens(ours), _tokens(theirs)
-    gone = (set(before) - set(mine)) | (set(before) - set(other))
-    merged = [item for token, item in zip(mine, ours, strict=True) if token not in gone]
+    """What either side has and neither took away: ours in its order, then what theirs added, in its order. What occurs more than once in
+    either does so as often."""
+    before, mine, other = list(map(_token, base)), list(map(_token, ours)), list(map(_token, theirs))
+    gone = set(before) - set(other)
     known = set(before) | set(mine)
+    merged = [item for token, item in zip(mine, ours, strict=True) if token not in gone]
     return merged + [item for token, item in zip(other, theirs, strict=True) if token not in known]
 
 
 def keyed(items: Sequence[Any], field: str) -> dict[Any, Any] | None:
-    """The elements by what they have at field; None where that does not tell them apart."""
+    """The elements by what they have at field, in their order; None where that does not tell them apart: where one is no map, has nothing, null
+    or a container there, or the same as another one."""
     found: dict[Any, Any] = {}
     for item in items:
-        key = as_dict(item).get(field) if type(item) in MAPS else None
-        if key is None or type(key) in CONTAINERS or (type(key), key) in found:
+        key = item.get(field) if type(item) in MAPS else None
+        kind = int if type(key) is float and key.is_integer() else type(key)  # `1` and `1.0` are one key
+        if key is None or kind in CONTAINERS or (kind, key) in found:
             return None
-        found[type(key), key] = item
+        found[kind, key] = item
     return found
 
 
@@ -53,53 +56,66 @@ def in_order(base: Container[Any], ours: Sequence[Any], theirs: Sequence[Any]) -
 
 
 def diff3(base: Sequence[Any], ours: Sequence[Any], theirs: Sequence[Any]) -> Any:
-    """The changes of both sides, where none meets another one that is different; CONFLICT otherwise."""
-    before, mine, other = _tokens(base), _tokens(ours), _tokens(theirs)
+    """The changes of both sides, where none overlaps or touches another one that is different; CONFLICT otherwise."""
+    before, mine, other = (list(map(_exact_token, items)) for items in (base, ours, theirs))
     merged: list[Any] = []
     at = 0
-    for start, end, side, first, last in _changes(before, mine, other):
-        if side < 0 or start < at:
+    for (start, end, first, last), side in _in_turn(_chunks(before, mine), _chunks(before, other), ours, theirs):
+        if side is None:
             return CONFLICT
         merged += base[at:start]
-        merged += (ours if side == 0 else theirs)[first:last]
+        merged += side[first:last]
         at = end
     return merged + list(base[at:])
 
 
-def _changes(base: list[Any], ours: list[Any], theirs: list[Any]) -> list[tuple[int, int, int, int, int]]:
-    """(start and end in base, which side, start and end there), in order; side -1: both sides, differently, at the same place."""
-    mine, other = list(_chunks(base, ours)), list(_chunks(base, theirs))
-    found: list[tuple[int, int, int, int, int]] = []
+def _in_turn(
+    mine: list[_Chunk], other: list[_Chunk], ours: Sequence[Any], theirs: Sequence[Any]
+) -> Iterator[tuple[_Chunk, Sequence[Any] | None]]:
+    """The changes of both from left to right, with the side that each is taken from. None: the two sides clash there, and it ends.
+
+    The changes of one side do not touch each other, so that no change of the other can touch one that was taken."""
+    mine.reverse()
+    other.reverse()
     while mine and other:
-        a, b = mine[0], other[0]
-        if _apart(a, b):
-            chunk = mine.pop(0) if (a[0], a[1]) <= (b[0], b[1]) else other.pop(0)
-            found.append((*chunk[:2], 0 if chunk is a else 1, *chunk[2:]))
-        elif a[:2] == b[:2] and ours[a[2] : a[3]] == theirs[b[2] : b[3]]:
-            found.append((*a[:2], 0, *a[2:]))
-            del mine[0], other[0]
+        a, b = mine[-1], other[-1]
+        if a[1] < b[0]:
+            yield mine.pop(), ours
+        elif b[1] < a[0]:
+            yield other.pop(), theirs
+        elif a[:2] == b[:2] and _alike(ours[a[2] : a[3]], theirs[b[2] : b[3]]):
+            other.pop()
+            yield mine.pop(), ours
         else:
-            return [*found, (a[0], a[1], -1, 0, 0)]
-    found += [(*chunk[:2], 0, *chunk[2:]) for chunk in mine]
-    return found + [(*chunk[:2], 1, *chunk[2:]) for chunk in other]
-
-
-def _apart(a: _Chunk, b: _Chunk) -> bool:
-    """Whether two changes do not meet: something of base that neither of them touches lies between them."""
-    return a[1] < b[0] or b[1] < a[0]
+            yield a, None
+            return
+    for chunk in reversed(mine):
+        yield chunk, ours
+    for chunk in reversed(other):
+        yield chunk, theirs
 
 
 def _chunks(base: list[Any], side: list[Any]) -> list[_Chunk]:
     return sorted(gaps(base, side))
 
 
-def _tokens(items: Sequence[Any]) -> list[Any]:
-    """Hashable, and the same for what is equal as JSON."""
-    return [_token(item) for item in items]
+def _alike(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    return len(a) == len(b) and all(map(equal, a, b))
 
 
 def _token(item: Any) -> Any:
+    """Hashable, and equal for what is equal as JSON."""
     kind = type(item)
-    if kind in CONTAINERS:
+    if kind in MAPS:
+        return frozenset((key, _token(inner)) for key, inner in as_dict(item).items())
+    if kind in LISTS:
+        return tuple(map(_token, item))
+    return (kind, item) if kind is bool else item
+
+
+def _exact_token(item: Any) -> Any:
+    """Hashable, and equal for what is the same to the byte."""
+    kind = type(item)
+    if kind in CONTAINERS or kind is float:
         return encode_value(item)
     return (kind, item) if kind is bool else item

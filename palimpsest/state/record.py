@@ -9,6 +9,7 @@ of these.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -103,6 +104,10 @@ def _check_lines(branch: str, found: Any) -> None:
             raise _wrong(branch, "`first`, `last` and `at` of a line are numbers")
         if line.get("base") is not None and not _is_node(line["base"]):
             raise _wrong(branch, "the base of a line is a branch and a version")
+        if line.get("base") is not None and line["base"][1] >= line["first"]:
+            raise _wrong(branch, "a line begins above what it starts from")
+    if any(earlier["first"] >= later["first"] for earlier, later in itertools.pairwise(found)):
+        raise _wrong(branch, "the lines of a branch rise")
 
 
 def _check_nodes(branch: str, found: Any) -> None:

@@ -9,8 +9,11 @@
     union           of lists: what either side has, and neither took away
     key:<field>     lists of maps that are told apart by this field are merged element by element
     diff3           lists by elements, and texts by lines: changes that do not meet are both made
+    any other name  what the resolver makes of it that the server has under this name
 
-A rule holds at its place and inside of it. Of several, the one with the longest pattern holds; of these, the one with the fewest `*`.
+A rule holds at its place and inside of it, `atomic` only at its place. Of several, the one with the longest pattern holds; of these, the one
+with the fewest `*`; of these, the one whose `*` come later. A rule that does not apply to what it meets, such as `sum` to texts, leaves the
+conflict open. What only one side changed is never asked about.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from palimpsest.state.paths import Path, parse_path
 from palimpsest.state.redact import ANY
 
 RULES_MAX = 1_000
+"""Rules of one merge: far more than anybody writes by hand, and read again whenever a pending merge is looked at."""
 
 Resolver = Callable[[Conflict], Any]
 """The value for the place, NOTHING for none, or CONFLICT where it does not decide."""
@@ -46,7 +50,7 @@ FAIL: Final = Rule("fail")
 
 
 class _Node:
-    """What is known of patterns that begin alike."""
+    """What is known of patterns that begin alike. rule: of the one that ends here."""
 
     __slots__ = ("children", "rule")
 
@@ -56,7 +60,7 @@ class _Node:
 
 
 class Scope:
-    """The rule at a place. is_exact: it was given for this place, and not for one around it."""
+    """The rule at a place, and what is needed to tell those inside of it. is_exact: it was given for this place, and not for one around it."""
 
     __slots__ = ("_nodes", "is_exact", "rule")
 
@@ -68,6 +72,7 @@ class Scope:
         self.rule = min(found, key=_first)[1] if found else inherited
 
     def child(self, step: str | int) -> Scope:
+        """What holds at a key or an index of the place."""
         if not self._nodes:
             return self if not self.is_exact else Scope((), self.rule)
         nodes: list[tuple[int, _Node]] = []
@@ -80,7 +85,7 @@ class Scope:
 
 
 class Rules:
-    """What `parse_rules` gives."""
+    """What `parse_rules` gives. given: as it was given."""
 
     def __init__(self, given: Mapping[str, str], parsed: Mapping[Path, Rule]) -> None:
         self.given = dict(given)
@@ -92,9 +97,11 @@ class Rules:
             node.rule = rule
 
     def root(self) -> Scope:
+        """What holds for the whole value."""
         return Scope(((0, self._root),), FAIL) if self.given else _NOWHERE
 
     def at(self, path: Path) -> Scope:
+        """What holds at path, in which every step is taken as it is."""
         scope = self.root()
         for step in path:
             scope = scope.child(step)
@@ -106,13 +113,19 @@ NO_RULES: Final = Rules({}, {})
 
 
 def parse_rules(given: Any, resolvers: Mapping[str, Resolver] | None = None) -> Rules:
-    """given: from patterns to names of rules. A pattern is a path in which `*` stands for any one key or index. Raises InvalidRequest."""
+    """given: from patterns to names of rules. A pattern is a path in which `*`, as a whole step, stands for any one key or index. resolvers: by the
+    name that a rule calls them by; the names above come first. Raises InvalidRequest, which names the pattern and says why."""
     if not isinstance(given, Mapping):
         raise InvalidRequest(f"rules are a map of paths, not a {type(given).__name__}", reason="rules")
     if len(given) > RULES_MAX:
         raise InvalidRequest(f"{len(given)} rules; at most {RULES_MAX}", reason="rules")
     known = resolvers or {}
-    parsed = {_pattern(pattern): _rule(pattern, name, known) for pattern, name in given.items()}
+    parsed: dict[Path, Rule] = {}
+    for pattern, name in given.items():
+        path = _pattern(pattern)
+        if path in parsed:
+            raise InvalidRequest(f"two rules for {pattern!r}, which is written in two ways", reason="rules")
+        parsed[path] = _rule(pattern, name, known)
     return Rules(given, parsed) if given else NO_RULES
 
 
@@ -125,7 +138,7 @@ def _pattern(pattern: Any) -> Path:
     if not isinstance(pattern, str):
         raise InvalidRequest(f"a rule for {pattern!r}, which is no path as text", reason="rules")
     try:
-        return parse_path(pattern) if pattern else ()
+        return parse_path(pattern)
     except InvalidPath as error:
         raise InvalidRequest(f"a rule for {pattern!r}: {error.message}", reason="rules") from error
 

@@ -205,7 +205,9 @@ async def test_many_versions_of_a_new_branch_in_one_step() -> None:
     """The first snapshot of a branch is in the step that is being made; the next one has to begin with it."""
     base = Event("n", "main", 1, 0, 1, raw([[0, [], {"a": 0}]]), "c", 1)
     first = Event("n", "side", 2, 1, 2, raw([[0, ["a"], 2]]), "c", 2, parents=Parents(("main", 1)))
-    others = [Event("n", "side", version, 1, version, raw([[0, ["a"], version]]), "c", version) for version in range(3, 21)]
+    others = [
+        Event("n", "side", version, 1, version, raw([[0, ["a"], version]]), "c", version) for version in range(3, 21)
+    ]
     events = [base, first, *others]
     body = encode_events(events, bytes(16))
     batch = Batch(1, len(events), chain_digest(GENESIS, 1, len(events), body), body)

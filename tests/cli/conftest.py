@@ -68,6 +68,12 @@ class GitFolder:
         return self.run("rev-parse", "HEAD")
 
 
+@pytest.fixture(scope="session")
+def new_git_folder() -> type[GitFolder]:
+    """Makes a repository at a path, for what several tests share."""
+    return GitFolder
+
+
 @pytest.fixture
 def git_folder(tmp_path: Path) -> Callable[[str], GitFolder]:
     return lambda name: GitFolder(tmp_path / name)

@@ -149,3 +149,18 @@ def test_what_is_refused_is_one_line(palimpsest, words: list[str]) -> None:
     assert refused.exit_code == 2
     assert refused.stderr.startswith("palimpsest: ")
     assert refused.stderr.count("\n") == 1
+
+
+def test_another_branch_is_named(palimpsest) -> None:
+    palimpsest("set", "d", '{"a": 1}')
+    palimpsest("branch", "d", "draft")
+    assert palimpsest("update", "d", "a=2", "--branch", "draft").stderr.startswith("d on draft  version 2  update  ")
+    shown = palimpsest("get", "d", "--branch", "draft")
+    assert shown.stderr.startswith("d on draft  version 2  2020-")
+    assert json.loads(shown.stdout) == {"a": 2}
+    assert palimpsest("get", "d").stderr.startswith("d  version 1  2020-")
+    refused = palimpsest("set", "d", "5", "--branch", "draft", "--expect", "0")
+    assert (refused.exit_code, refused.stderr) == (4, "palimpsest: d on draft is at version 2, not 0\n")
+    assert palimpsest("delete", "d", "--branch", "draft").exit_code == 0
+    assert palimpsest("list", "--branch", "draft").stdout == ""
+    assert palimpsest("list").stdout == "d\n"

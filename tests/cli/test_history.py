@@ -94,6 +94,7 @@ def test_blame_names_the_version_of_each_path(palimpsest) -> None:
         {
             "path": "meta.n",
             "value": 1,
+            "branch": "main",
             "version": 1,
             "exact": True,
             "at": "2020-01-01T00:00:00.000000Z",
@@ -116,3 +117,19 @@ def test_blame_says_where_history_ends(palimpsest) -> None:
     assert rows[0][1:3] == ["or", "before"]
     lines = [json.loads(line) for line in palimpsest("blame", "d", "--json").stdout.splitlines()]
     assert [(line["path"], line["exact"]) for line in lines] == [("a", False), ("b", True)]
+
+
+def test_what_another_branch_made_says_so(palimpsest) -> None:
+    palimpsest("set", "d", '{"a": 1, "b": 1}')
+    palimpsest("branch", "d", "draft")
+    palimpsest("update", "d", "a=2", "--branch", "draft")
+    palimpsest("merge", "d", "draft")
+    shown = palimpsest("blame", "d").stdout.splitlines()
+    assert [line.split()[0] for line in shown] == ["draft:2", "1"]
+    assert [line.split()[-2:] for line in shown] == [["a", "2"], ["b", "1"]]
+    answer = json.loads(palimpsest("blame", "d", "--path", "a", "--json").stdout)
+    assert (answer["branch"], answer["version"]) == ("draft", 2)
+    entries = palimpsest("history", "d", "--branch", "draft").stdout.splitlines()
+    assert entries[0].startswith("d on draft  version 2  update  ")
+    assert entries[0].endswith("  from main:1")
+    assert entries[2].startswith("d  version 1  create  ")

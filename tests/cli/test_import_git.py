@@ -57,7 +57,8 @@ async def narrow_client() -> AsyncIterator[Client]:
 
 async def test_an_odd_history_is_there_exactly(palimpsest_client, odd_folder) -> None:
     summary = await import_all(palimpsest_client, odd_folder)
-    assert (summary.commits, summary.documents, summary.versions) == (9, 16, 22)
+    assert (summary.commits, summary.merges, summary.documents, summary.versions) == (11, 1, 17, 24)
+    assert summary.branches == {"main", "side"}
     assert summary.skipped == {
         Skipped(b"binary.bin", Skip.BINARY),
         Skipped(b"becomes-binary", Skip.BINARY),
@@ -66,7 +67,17 @@ async def test_an_odd_history_is_there_exactly(palimpsest_client, odd_folder) ->
     }
     report = await check_all(palimpsest_client, odd_folder)
     assert report.differences == []
-    assert (report.commits, report.documents, report.versions) == (9, 14, 22)
+    assert (report.commits, report.merges, report.documents, report.versions) == (11, 1, 14, 24)
+    assert report.branches == 2
+
+
+async def test_first_parents_alone_are_there_exactly(palimpsest_client, odd_folder) -> None:
+    summary = await import_all(palimpsest_client, odd_folder, first_parent=True)
+    assert (summary.commits, summary.merges, summary.documents, summary.versions) == (9, 1, 16, 22)
+    report = await check_all(palimpsest_client, odd_folder)
+    assert report.differences == []
+    assert (report.commits, report.merges, report.documents, report.versions) == (9, 1, 14, 22)
+    assert report.branches == 1
 
 
 async def test_a_version_says_who_when_and_why(palimpsest_client, odd_folder) -> None:
@@ -87,7 +98,7 @@ async def test_a_file_that_comes_back_goes_on_with_its_versions(palimpsest_clien
 
 
 async def test_every_commit_is_a_version_of_the_progress_document(palimpsest_client, odd_folder) -> None:
-    await import_all(palimpsest_client, odd_folder)
+    await import_all(palimpsest_client, odd_folder, first_parent=True)
     progress = await palimpsest_client.get("odd/$import")
     assert progress.value == {
         "repository": "odd",
@@ -114,15 +125,17 @@ async def test_a_second_run_imports_only_what_is_new(palimpsest_client, odd_fold
     assert (await check_all(palimpsest_client, odd_folder)).differences == []
 
 
-async def test_an_older_ref_can_be_imported_first(palimpsest_client, odd_folder) -> None:
-    part = await import_all(palimpsest_client, odd_folder, ref="HEAD~3")
+@pytest.mark.parametrize(("first_parent", "commits"), [(True, 9), (False, 11)])
+async def test_an_older_ref_can_be_imported_first(palimpsest_client, odd_folder, first_parent, commits) -> None:
+    part = await import_all(palimpsest_client, odd_folder, ref="HEAD~3", first_parent=first_parent)
     rest = await import_all(palimpsest_client, odd_folder)
-    assert part.commits + rest.commits == 9
+    assert part.commits + rest.commits == commits
     assert (await check_all(palimpsest_client, odd_folder)).differences == []
 
 
-async def test_a_rewritten_history_is_refused_and_changes_nothing(palimpsest_client, odd_folder) -> None:
-    await import_all(palimpsest_client, odd_folder)
+@pytest.mark.parametrize("first_parent", [True, False])
+async def test_a_rewritten_history_is_refused_and_changes_nothing(palimpsest_client, odd_folder, first_parent) -> None:
+    await import_all(palimpsest_client, odd_folder, first_parent=first_parent)
     before = await histories(palimpsest_client)
     odd_folder.commit("another ending", "--amend")
     with pytest.raises(HistoryRewritten, match=r"odd/\$import stands at commit"):
@@ -142,11 +155,13 @@ def killer(after: int) -> Callable[[int, int], None]:
     return on_commit
 
 
-@pytest.mark.parametrize("after", range(0, 10, 3))
-async def test_an_import_that_is_cut_off_goes_on_exactly(narrow_client, odd_folder, after: int) -> None:
+@pytest.mark.parametrize(
+    ("first_parent", "after"), [(True, 0), (True, 6), (False, 0), (False, 3), (False, 6), (False, 9)]
+)
+async def test_an_import_that_is_cut_off_goes_on_exactly(narrow_client, odd_folder, after: int, first_parent) -> None:
     killed = False
     try:
-        await import_all(narrow_client, odd_folder, on_commit=killer(after))
+        await import_all(narrow_client, odd_folder, first_parent=first_parent, on_commit=killer(after))
     except* Killed:
         killed = True
     assert killed
@@ -158,7 +173,7 @@ async def test_large_commits_are_split_and_resumed_inside(palimpsest_client, nar
     await import_all(palimpsest_client, odd_folder)
     whole = await histories(palimpsest_client)
     summary = await import_all(narrow_client, odd_folder)
-    assert (summary.commits, summary.versions) == (9, 22)
+    assert (summary.commits, summary.versions) == (11, 24)
     assert await histories(narrow_client) == whole
     # As if the run had been killed between the first and the second step of the first commit.
     with running_server(limits=NARROW) as server:
@@ -178,7 +193,7 @@ async def test_large_commits_are_split_and_resumed_inside(palimpsest_client, nar
                 at=datetime.fromisoformat("2019-01-01T00:01:00+01:00"),
             )
             rest = await import_all(client, odd_folder)
-            assert rest.versions == 20
+            assert rest.versions == 22
             assert (await check_all(client, odd_folder)).differences == []
 
 
@@ -235,7 +250,7 @@ async def test_two_imports_at_once_do_not_mix(palimpsest_server, palimpsest_clie
         tasks.start_soon(import_or_give_way, other)
     await import_all(palimpsest_client, odd_folder)
     report = await check_all(palimpsest_client, odd_folder)
-    assert (report.versions, report.differences) == (22, [])
+    assert (report.versions, report.differences) == (24, [])
 
 
 async def test_an_overloaded_server_is_given_time(git_folder) -> None:
@@ -332,9 +347,11 @@ def test_the_command_imports_and_checks(palimpsest, palimpsest_sync_client, odd_
     assert answer.pop("seconds") > 0
     assert answer == {
         "tip": odd_folder.run("rev-parse", "HEAD"),
-        "commits": 9,
-        "documents": 16,
-        "versions": 22,
+        "commits": 11,
+        "merges": 1,
+        "documents": 17,
+        "versions": 24,
+        "branches": 2,
         "skipped": [
             {"path": "becomes-binary", "reason": "binary"},
             {"path": "binary.bin", "reason": "binary"},
@@ -345,7 +362,9 @@ def test_the_command_imports_and_checks(palimpsest, palimpsest_sync_client, odd_
     assert imported.stderr == ""
     checked = palimpsest(*words, "--check")
     assert checked.exit_code == 0
-    assert checked.stdout.startswith("22 versions of 14 documents from 9 commits: all as git has them")
+    assert checked.stdout.startswith(
+        "24 versions of 14 documents on 2 branches from 11 commits, 1 of them merges: all as git has them"
+    )
     palimpsest_sync_client.create("odd/extra", 1)
     failed = palimpsest(*words, "--check")
     assert failed.exit_code == 1
@@ -357,7 +376,8 @@ def test_the_command_imports_and_checks(palimpsest, palimpsest_sync_client, odd_
 
 def test_people_are_told_what_was_skipped_and_why(palimpsest, odd_folder) -> None:
     imported = palimpsest("import", "git", str(odd_folder.path))
-    assert "9 commits, 16 documents created, 22 versions in " in imported.stdout
+    told = "11 commits, 1 of them merges; 17 documents created, 24 versions on 2 branches in "
+    assert imported.stdout.startswith(told)
     assert "skipped, binary: 2\n    becomes-binary\n    binary.bin\n" in imported.stdout
     assert "odd/READYOU.md" in palimpsest("list").stdout.splitlines()  # the prefix is the repository's name
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palimpsest.cli.git.names import check_prefix, document_name, path_of, progress_name
+from palimpsest.cli.git.names import check_prefix, document_name, is_branch_name, path_of, progress_name
 from palimpsest.errors import UsageError
 from palimpsest.state.names import check_name
 
@@ -44,3 +44,10 @@ def test_a_prefix_ends_with_a_slash() -> None:
     assert [check_prefix(prefix) for prefix in ("", "flask", "flask/", "a/b")] == ["", "flask/", "flask/", "a/b/"]
     with pytest.raises(UsageError, match="starts with a slash"):
         check_prefix("/flask")
+
+
+def test_what_a_branch_cannot_be_called() -> None:
+    for name in ("topic", "feature/ünï 文", "origin/v1.0"):
+        assert is_branch_name(name, name_bytes_max=64)
+    for name in ("", "$versions", "a//b", "a:1", "a/*", "x" * 65):
+        assert not is_branch_name(name, name_bytes_max=64)

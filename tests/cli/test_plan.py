@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from palimpsest.cli.git.plan import Part, Skipped, Step, StepLimits, parts_of, steps_of, write_of
+from palimpsest.cli.git.ledger import Ledger
+from palimpsest.cli.git.lines import History
+from palimpsest.cli.git.plan import Files, Part, Skipped, Step, StepLimits, Write, steps_of, write_of
 from palimpsest.cli.git.repository import Commit, Repository
 from palimpsest.cli.git.texts import Skip, TextLimits, Texts, text_value
 from palimpsest.state.delta import Delta
@@ -21,17 +23,24 @@ def odd(odd_folder) -> Iterator[tuple[list[Commit], Texts]]:
 
 
 def steps(commits: list[Commit], texts: Texts, *, done: int = 0, limits: StepLimits = WIDE) -> list[Step]:
-    return list(steps_of(commits, texts, prefix="odd/", skipped=set(), done=done, limits=limits))
+    return list(steps_of(files(texts).on_trunk(commits), place=3, done=done, limits=limits))
+
+
+def files(texts: Texts, skipped: set[Skipped] | None = None) -> Files:
+    return Files(texts, prefix="odd/", skipped=set() if skipped is None else skipped)
+
+
+def parts(commits: list[Commit], texts: Texts, skipped: set[Skipped] | None = None) -> list[Part]:
+    return [part for share in files(texts, skipped).on_trunk(commits) for part in share.parts()]
 
 
 def test_replaying_the_parts_gives_the_last_tree(odd) -> None:
     commits, texts = odd
     state: dict[str, object] = {}
-    for commit in commits:
-        for part in parts_of(commit, texts, prefix="odd/", skipped=set()):
-            assert state.pop(part.document, None) == part.before
-            if part.after is not None:
-                state[part.document] = part.after
+    for part in parts(commits, texts):
+        assert state.pop(part.document, None) == part.before
+        if part.after is not None:
+            state[part.document] = part.after
     assert sorted(state) == [
         "odd/%24import",
         "odd/:colon",
@@ -52,8 +61,7 @@ def test_replaying_the_parts_gives_the_last_tree(odd) -> None:
 def test_what_is_skipped_is_named_once_with_its_reason(odd) -> None:
     commits, texts = odd
     skipped: set[Skipped] = set()
-    for commit in commits:
-        list(parts_of(commit, texts, prefix="odd/", skipped=skipped))
+    parts(commits, texts, skipped)
     assert skipped == {
         Skipped(b"binary.bin", Skip.BINARY),
         Skipped(b"becomes-binary", Skip.BINARY),
@@ -83,10 +91,46 @@ def test_steps_go_on_inside_a_commit(odd) -> None:
     commits, texts = odd
     limits = StepLimits(documents_max=2, bytes_max=1_000_000)
     whole = steps(commits, texts, limits=limits)
+    assert [step.place for step in whole if step.completes] == list(range(3, 3 + len(commits)))
     for place, step in enumerate(whole):
         if not step.completes:
             rest = steps(commits[commits.index(step.commit) :], texts, done=step.done, limits=limits)
-            assert rest == whole[place + 1 :]
+            assert [(one.writes, one.done, one.completes) for one in rest] == [
+                (one.writes, one.done, one.completes) for one in whole[place + 1 :]
+            ]
+
+
+def test_lines_of_a_history_are_followed_and_what_is_there_is_passed_over(odd_folder) -> None:
+    repository = Repository(odd_folder.path)
+    history = History()
+    history.extend(repository.links(repository.resolve("HEAD")))
+    history.name_lines(repository.branches())
+    commits = list(repository.commits(history.order))
+    with repository.blobs() as blobs:
+        of = files(Texts(blobs, prefix="odd/", limits=LIMITS))
+        whole = [list(share.parts()) for share in of.on_lines(commits, Ledger(history))]
+        for there in (1, 5, len(commits)):
+            skipped: set[Skipped] = set()
+            rest = files(Texts(blobs, prefix="odd/", limits=LIMITS), skipped).on_lines(
+                commits, Ledger(history), there=there
+            )
+            assert [list(share.parts()) for share in rest] == whole[there:]
+            assert bool(skipped) == (there == 1)
+    side = [part for parts in whole for part in parts if part.document == "odd/side.txt"]
+    assert [(part.branch, part.base, part.merged) for part in side] == [
+        ("side", None, ()),
+        ("side", None, ()),
+        ("main", None, (("side", 2),)),
+    ]
+
+
+def test_what_a_server_can_decide_at_once_is_plain(odd) -> None:
+    commits, texts = odd
+    assert all(step.is_plain for step in steps(commits, texts))
+    for branch, merged in (("side", ()), ("main", (("side", 1),))):
+        write = Write("d", None, 0, branch, None, merged)
+        assert not Step(commits[0], (write,), 1, True).is_plain
+    assert [Step(commits[0], (), 2, completes, 7).reaches for completes in (True, False)] == [(8, 0), (7, 2)]
 
 
 def test_a_changed_line_is_a_small_delta() -> None:

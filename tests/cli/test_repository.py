@@ -28,6 +28,49 @@ def test_a_merge_is_what_it_brings_to_its_first_parent(odd_folder) -> None:
     assert not any("on the side" in commit.message for commit in walked(odd_folder))
 
 
+def test_every_commit_is_linked_to_its_parents_and_can_be_had_in_any_order(odd_folder) -> None:
+    repository = Repository(odd_folder.path)
+    tip = repository.resolve("HEAD")
+    links = repository.links(tip)
+    assert len(links) == 11
+    assert {link.sha: " ".join(link.parents) for link in links} == dict(
+        line.split(" ", 1) if " " in line else (line, "")
+        for line in odd_folder.run("rev-list", "--parents", "HEAD").splitlines()
+    )
+    assert [link.committed for link in links if link.sha == tip] == [int(odd_folder.run("log", "-1", "--format=%ct"))]
+    assert repository.links(tip, after=repository.resolve("HEAD~1")) == links[-1:]
+    wanted = [link.sha for link in reversed(links)]
+    assert [commit.sha for commit in repository.commits(wanted)] == wanted
+    assert [commit.is_merge for commit in repository.commits(wanted)].count(True) == 1
+    assert {commit.sha: commit for commit in walked(odd_folder)}.items() <= {
+        commit.sha: commit for commit in repository.commits(wanted)
+    }.items()
+    assert list(repository.commits([])) == []
+
+
+def test_branches_are_named_by_their_commits(odd_folder, tmp_path: Path) -> None:
+    side = odd_folder.run("rev-parse", "side")
+    odd_folder.run("branch", "feature/other", "side")
+    assert Repository(odd_folder.path).branches()[side] == ["feature/other", "side"]
+    odd_folder.run("clone", "--quiet", ".", str(tmp_path / "clone"))
+    assert Repository(tmp_path / "clone").branches()[side] == ["origin/feature/other", "origin/side"]
+
+
+def test_a_tree_is_all_files_of_a_commit(odd_folder) -> None:
+    repository = Repository(odd_folder.path)
+    tree = repository.tree(repository.resolve("HEAD"))
+    assert len(tree) == len(odd_folder.run("ls-files").splitlines())
+    assert tree[b"link"].is_symlink
+    assert tree[b"odd/latin-\xe9.txt"].mode == "100644"
+    state: dict[bytes, File] = {}
+    for commit in walked(odd_folder):
+        for change in commit.changes:
+            state.pop(change.path, None)
+            if change.after is not None:
+                state[change.path] = change.after
+    assert state == tree
+
+
 def test_a_rename_is_a_deletion_and_an_addition(odd_folder) -> None:
     commit = next(commit for commit in walked(odd_folder) if commit.message == "a rename and a deletion")
     kinds = {change.path: (change.before is not None, change.after is not None) for change in commit.changes}

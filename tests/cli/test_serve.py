@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.cli.serve import parse_limits
+from palimpsest.cli.serve import load_resolvers, parse_limits
 from palimpsest.client import connect_sync
 from palimpsest.errors import UsageError
 from palimpsest.limits import Limits
 
 
 @contextmanager
-def serving(path: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(path: Path, *words: str, folder: Path | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A `palimpsest serve` on a free port, and its url."""
     command = [sys.executable, "-m", "palimpsest", "serve", str(path), "--port", "0", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=folder, text=True, **pipes) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         try:
@@ -82,3 +83,66 @@ def test_limits_are_numbers_with_known_names() -> None:
 def test_what_is_no_limit_is_refused(word: str) -> None:
     with pytest.raises(UsageError, match=f"--limit {re.escape(word)}"):
         parse_limits([word])
+
+
+# --- resolvers -------------------------------------------------------------------------------------------------------
+
+RULES = """
+class Many:
+    @staticmethod
+    def longest(conflict):
+        return max(conflict.ours, conflict.theirs, key=len)
+
+longest = Many.longest
+number = 5
+"""
+
+
+@pytest.fixture
+def rules_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with modules in it."""
+    (tmp_path / "rules_of_a_test.py").write_text(RULES)
+    (tmp_path / "broken_of_a_test.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "rules_of_a_test", raising=False)
+    return tmp_path
+
+
+def test_resolvers_are_found_by_name(rules_folder: Path) -> None:
+    found = load_resolvers(["a=rules_of_a_test:longest", "b=rules_of_a_test:Many.longest", "c=builtins:max"])
+    assert [each.__name__ for each in found.values()] == ["longest", "longest", "max"]
+    assert list(found) == ["a", "b", "c"]
+    assert load_resolvers([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a"], "write NAME=MODULE:FUNCTION"),
+        (["a=rules_of_a_test"], "write NAME=MODULE:FUNCTION"),
+        (["a=rules_of_a_test:longest", "a=builtins:max"], "there is a rule a already"),
+        (["sum=rules_of_a_test:longest"], "there is a rule sum already"),
+        (["key:id=rules_of_a_test:longest"], "there is a rule key:id already"),
+        (["a=no_such_module_of_a_test:f"], "cannot be imported: No module named"),
+        (["a=broken_of_a_test:f"], "cannot be imported: division by zero"),
+        (["a=.rules:f"], "cannot be imported"),
+        (["a=rules_of_a_test:nix"], "has no function nix"),
+        (["a=rules_of_a_test:number"], "has no function number"),
+        (["a=rules_of_a_test:Many.nix"], r"has no function Many\.nix"),
+    ],
+)
+def test_a_resolver_that_is_none_is_named(rules_folder: Path, words: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        load_resolvers(words)
+
+
+def test_a_merge_calls_a_resolver_of_the_server(rules_folder: Path) -> None:
+    words = ("--resolver", "longest=rules_of_a_test:longest")
+    with serving(rules_folder / "state.db", *words, folder=rules_folder) as (_, url), connect_sync(url) as client:
+        client.create("n", {"t": "x"})
+        client.branch("n", "draft")
+        client.update("n", {"t": "long"}, branch="draft")
+        client.update("n", {"t": "longer"})
+        client.merge("n", "draft", rules={"t": "longest"})
+        assert client.get("n").value == {"t": "longer"}

@@ -101,6 +101,26 @@ def test_an_export_is_resumed(palimpsest, story, tmp_path: Path) -> None:
     assert "0 versions written" in palimpsest("export", "-o", str(file), "--resume").stderr
 
 
+def test_branches_go_along(palimpsest, another, story, tmp_path: Path) -> None:
+    assert palimpsest("branch", "notes/1", "draft").exit_code == 0
+    assert palimpsest("update", "notes/1", "title=C", "--branch", "draft").exit_code == 0
+    file = tmp_path / "all.jsonl"
+    assert palimpsest("export", "-o", str(file)).exit_code == 0
+    whole = file.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    place = next(number for number, line in enumerate(lines) if b'"branch":"draft"' in line)
+    file.write_bytes(b"".join(lines[: place + 1]) + lines[place + 1][:9])
+    assert palimpsest("export", "-o", str(file), "--resume").exit_code == 0
+    assert file.read_bytes() == whole
+    assert another("import", "history", str(file)).exit_code == 0
+    shown = ("history", "notes/1", "--branch", "draft", "--json")
+    assert another(*shown).stdout == palimpsest(*shown).stdout
+    assert (
+        another("get", "notes/1", "--branch", "draft").stdout
+        == palimpsest("get", "notes/1", "--branch", "draft").stdout
+    )
+
+
 def test_an_export_writes_over_nothing(palimpsest, tmp_path: Path) -> None:
     file = tmp_path / "there"
     file.write_text("precious")

@@ -23,7 +23,7 @@ from palimpsest.errors import Conflict, InvalidDelta, InvalidPath, InvalidReques
 from palimpsest.protocol.messages import Entry
 from palimpsest.state.delta import Delta
 from palimpsest.state.ops import Edit, Erase, Set, Splice, encode_delta
-from palimpsest.words import Kind, Meta
+from palimpsest.words import Kind, Meta, Parents
 
 AT = 1_577_836_800_000_001
 CREATE, UPDATE, DELETE, ERASE = map(int, Kind)
@@ -65,6 +65,27 @@ def test_a_version() -> None:
     line = to_line("notes/1", "main", made)
     assert line == LINE
     assert there_and_back(line) == made
+
+
+@pytest.mark.parametrize(
+    ("parents", "written"),
+    [
+        (Parents(("main", 7)), {"base": ["main", 7], "merged": []}),
+        (Parents(None, (("draft", 9), ("a/b", 2))), {"base": None, "merged": [["draft", 9], ["a/b", 2]]}),
+        (Parents(("main", 7), (("draft", 9),)), {"base": ["main", 7], "merged": [["draft", 9]]}),
+    ],
+)
+def test_a_version_that_comes_from_others(parents: Parents, written: Any) -> None:
+    made = msgspec.structs.replace(entry(delta=Delta().set("title", "B")), parents=parents)
+    line = to_line("notes/1", "draft", made)
+    assert line == LINE | {"branch": "draft", "parents": written}
+    assert there_and_back(line) == made
+
+
+def test_a_version_that_comes_from_no_others_does_not_speak_of_them() -> None:
+    made = msgspec.structs.replace(entry(), parents=Parents())
+    assert "parents" not in to_line("notes/1", "draft", made)
+    assert there_and_back(LINE | {"parents": {}}).parents is None
 
 
 def test_a_version_of_which_nothing_was_said() -> None:
@@ -157,6 +178,11 @@ def test_nothing_is_lost_on_the_way_through_json(ops: Any, by: str | None, tags:
         (LINE | {"tags": [1]}, "tags"),
         (LINE | {"by": 5}, "by"),
         (LINE | {"vaule": 5}, "vaule"),
+        (LINE | {"parents": None}, "parents"),
+        (LINE | {"parents": {"base": "main"}}, "parents.base"),
+        (LINE | {"parents": {"base": ["main", -1]}}, "parents.base"),
+        (LINE | {"parents": {"merged": [["main"]]}}, "parents.merged"),
+        (LINE | {"parents": {"bases": []}}, "bases"),
         ({"palimpsest": "history"}, "format"),
         ({"palimpsest": "history", "format": 2}, "format 2"),
         ({"palimpsest": "else", "format": 1}, "'else'"),

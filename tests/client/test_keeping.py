@@ -79,7 +79,7 @@ async def test_arguments_are_checked_before_anything_is_sent(scripted: Any, reac
             (InvalidRequest, lambda: client.export(after="n")),
             (InvalidRequest, lambda: client.export(after=("n", "main"))),
             (InvalidRequest, lambda: client.export(after=("n", "main", -1))),
-            (InvalidRequest, lambda: client.export(after=("n", "draft", 1))),
+            (InvalidRequest, lambda: client.export(after=("n", "$draft", 1))),
             (InvalidRequest, lambda: client.export("m/*", after=("n", "main", 1))),
         ]
         for error, call in calls:

@@ -6,12 +6,15 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Raw
 
+import palimpsest as pal
 from palimpsest.client import Client, ImportReport
 from palimpsest.embedded import Server
 from palimpsest.errors import (
+    BranchNotFound,
     Conflict,
     DocumentNotFound,
     InvalidDelta,
@@ -156,6 +159,7 @@ async def test_what_is_pruned_while_it_is_exported_is_left_out(scripted: Any, re
 
     scripted.replies = {
         m.List: lambda message: m.Names(message.id, ("n",), False),
+        m.ListBranches: lambda message: m.Branches(message.id, ()),
         m.History: history,
         m.Get: read,
     }
@@ -271,6 +275,247 @@ async def test_a_line_that_no_frame_holds() -> None:
             await client.import_history([HEADER, line(1, 1), line(2, 2) | {"description": "x" * 3_000}])
         assert (caught.value.line, caught.value.limit) == (3, "frame_bytes_max")
         assert (await client.get("n")).version == 1
+
+
+# --- branches --------------------------------------------------------------------------------------------------------
+
+
+async def branch_out(client: Client, *, prune: bool = True) -> str:
+    """Branches of branches, merged in both directions, tagged, deleted beneath others, and rebased; `main` is pruned. The id of a
+    pending merge."""
+    await client.create("n", {"a": 1, "b": {"x": 1, "y": 2}, "t": "x"}, by="ana")
+    for number in range(3):
+        await client.update("n", {"a": number})
+    await client.branch("n", "draft", by="bo", description="a try")
+    await client.update("n", {"b.x": 5}, branch="draft", by="bo")
+    await client.update("n", {"b.y": 7}, by="ana")
+    await client.merge("n", source="draft")
+    await client.merge("n", source="main", into="draft")
+    await client.branch("n", "draft/part", at="draft")
+    await client.update("n", {"s": 1}, branch="draft/part", tags={"made-with"})
+    await client.update("n", {"s": 2}, branch="draft/part")
+    await client.tag("n", 7, {"given"}, branch="draft/part")
+    await client.merge("n", source="draft/part", into="draft")
+    await client.branch("n", "empty", at="draft/part")
+    await client.update("n", {"t": "theirs"}, branch="draft")
+    await client.update("n", {"t": "ours"})
+    pending = await client.merge("n", source="draft", by="me")
+    assert pending.merge_id is not None
+    for number in range(4):
+        await client.update("n", {"a": 10 + number})
+    if prune:
+        await client.prune("n", versions=2, dry_run=False)
+    await client.branch("n", "gone", at="draft")
+    for number in range(3):
+        await client.update("n", {"g": number}, branch="gone")
+    await client.branch("n", "stays", at="gone:10")
+    await client.update("n", {"g": "stays"}, branch="stays")
+    await client.delete_branch("n", "gone")
+    await client.branch("n", "topic", at="draft")
+    await client.update("n", {"p": 1}, branch="topic", by="cy")
+    await client.branch("n", "on-topic", at="topic")
+    await client.update("n", {"p": 2}, branch="on-topic")
+    await client.rebase("n", "topic", onto="main")
+    await client.update("n", {"p": 3}, branch="topic")
+    return pending.merge_id
+
+
+async def all_of(client: Client, document: str = "n") -> dict[str, Any]:
+    """What can be read of the document's branches: how they were made, their histories, and every value."""
+    found: dict[str, Any] = {}
+    for branch in await client.branches(document):
+        versions = [version async for version in client.history(document, branch=branch.name)]
+        values = [await value_of(client, document, version.branch, version.version) for version in versions]
+        shown = [msgspec.structs.replace(version, encoded_delta=None) for version in versions]
+        found[branch.name] = (branch, shown, values)
+    return found
+
+
+async def blames(client: Client, document: str = "n") -> list[Any]:
+    """Which version set what, as of each branch."""
+    blames = [await client.blame(document, branch=branch.name) for branch in await client.branches(document)]
+    return [{path: (by.branch, by.version) for path, by in blame.items()} for blame in blames]
+
+
+async def value_of(client: Client, document: str, branch: str, version: int) -> Any:
+    """None where it did not exist then."""
+    try:
+        return (await client.get(document, branch=branch, version=version)).value
+    except DocumentNotFound:
+        return None
+
+
+async def previews(client: Client, document: str = "n") -> list[Any]:
+    """What merging each branch into each other one would come to, and from which base."""
+    names = [branch.name for branch in await client.branches(document)]
+    found: list[Any] = []
+    for source in names:
+        for into in names:
+            if source != into:
+                merged = await client.merge(document, source=source, into=into, dry_run=True)
+                found.append((source, into, merged.base, merged.base_reason, merged.delta, repr(merged.conflicts)))
+    return found
+
+
+@pytest.mark.parametrize("prune", [False, True])
+async def test_branches_there_and_back(source: Client, target: Client, prune: bool) -> None:
+    merge_id = await branch_out(source, prune=prune)
+    lines = [*await lines_of(source), *await lines_of(source, "$system/**")]
+    report = await target.import_history(map(json.dumps, lines))
+    assert (report.versions, report.present) == (len(lines) - 2, 0)
+    assert await all_of(target) == await all_of(source)
+    assert await previews(target) == await previews(source)
+    assert prune or await blames(target) == await blames(source)
+    assert (await target.get("n", branch="draft/part", tag="given")).version == 7
+    assert await lines_of(target) == imported_lines(await lines_of(source))
+    again = await target.import_history(lines)
+    assert (again.versions, again.present) == (0, len(lines) - 2)
+    resolved = [await client.resolve(merge_id, {"t": pal.THEIRS}) for client in (source, target)]
+    assert resolved[0].version == resolved[1].version is not None
+    assert (await target.get("n")).value == (await source.get("n")).value
+
+
+async def test_the_order_of_branches(source: Client) -> None:
+    await branch_out(source)
+    _, *lines = await lines_of(source)
+    streams = list(dict.fromkeys(line["branch"] for line in lines))
+    assert streams == ["$versions", "main", "draft", "draft/part", "gone", "topic", "on-topic", "stays"]
+    own = [line["version"] for line in lines if line["branch"] == "gone"]
+    assert own == [9, 10]
+    assert [line["version"] for line in lines if line["branch"] == "topic"] == [9, 12, 13]
+    parents = {(line["branch"], line["version"]): line["parents"] for line in lines if "parents" in line}
+    assert parents["draft", 5] == {"base": ["main", 4], "merged": []}
+    assert parents["draft", 6] == {"base": None, "merged": [["main", 6]]}
+    assert parents["stays", 11] == {"base": ["gone", 10], "merged": []}
+    assert ("main", 7) not in parents
+
+
+async def test_an_export_goes_on_behind_any_place_of_any_branch() -> None:
+    async with Server.memory() as server, server.connect(page_items=3) as source:
+        await branch_out(source)
+        await source.create("z", 1)
+        _, *lines = await lines_of(source)
+        for index, line in enumerate(lines):
+            place = (line["document"], line["branch"], line["version"])
+            assert await lines_of(source, after=place) == lines[index + 1 :]
+        await source.delete_branch("n", "draft/part")
+        rest = await lines_of(source, after=("n", "draft/part", 8))
+        assert rest == [line for line in lines if (line["document"], line["branch"]) != ("n", "main")][-len(rest) :]
+        assert rest[-1]["document"] == "z"
+
+
+async def test_a_place_on_a_branch_that_never_was(source: Client) -> None:
+    await branch_out(source)
+    with pytest.raises(InvalidRequest, match="never had"):
+        await lines_of(source, after=("n", "darft", 1))
+    await source.erase("n")
+    await source.create("z", 1)
+    assert [line["document"] for line in await lines_of(source, after=("n", "draft", 1))] == ["z"]
+
+
+async def test_documents_that_are_on_branches_only(source: Client, target: Client) -> None:
+    await source.create("c/1", {})
+    await source.branch("c/**", "trial")
+    for name in ("c/0", "c/2", "c/9"):
+        await source.create(name, {"of": name}, branch="trial")
+    _, *lines = lines_there = await lines_of(source, "c/*")
+    assert list(dict.fromkeys(line["document"] for line in lines)) == ["c/0", "c/1", "c/2", "c/9"]
+    assert [line["document"] for line in (await lines_of(source, "c/2"))[1:]] == ["c/2", "c/2"]
+    assert await lines_of(source, "c/*", after=("c/1", "main", 1)) == lines[3:]
+    assert (await target.import_history(lines_there)).documents == 4
+    assert (await target.get("c/2", branch="trial")).value == {"of": "c/2"}
+    assert await lines_of(target, "c/*") == lines_there
+
+
+async def test_exports_one_after_the_other_bring_what_is_new(source: Client, target: Client) -> None:
+    await source.create("n", {"a": 0})
+    await source.branch("n", "draft")
+    for number in range(3):
+        await source.update("n", {"a": number}, branch="draft")
+    await target.import_history(await lines_of(source))
+    await source.update("n", {"a": 9}, branch="draft")
+    await source.branch("n", "more", at="draft")
+    await source.update("n", {"m": 1}, branch="more")
+    await source.update("n", {"b": 1})
+    await source.rebase("n", "draft", onto="main", rules={"**": "theirs"})
+    report = await target.import_history(await lines_of(source))
+    assert report.present > 0
+    assert await all_of(target) == await all_of(source)
+    await source.delete_branch("n", "draft")
+    await target.import_history(await lines_of(source))
+    assert await all_of(target) == await all_of(source)
+    assert (await target.import_history(await lines_of(source))).versions == 0
+
+
+async def test_a_deleted_branch_whose_own_base_is_not_kept(source: Client, target: Client) -> None:
+    await source.create("n", {"a": 0})
+    await source.update("n", {"a": 1})
+    await source.branch("n", "gone")
+    await source.update("n", {"b": 1}, branch="gone")
+    await source.branch("n", "stays", at="gone")
+    await source.delete_branch("n", "gone")
+    for number in range(3):
+        await source.update("n", {"a": number})
+    await source.prune("n", versions=1, dry_run=False)
+    lines = await lines_of(source)
+    (first,) = [line for line in lines if line.get("branch") == "gone"]
+    assert (first["value"], "parents" in first) == ({"a": 1, "b": 1}, False)
+    await target.import_history(lines)
+    assert (await target.get("n", branch="stays")).value == {"a": 1, "b": 1}
+    await target.update("n", {"c": 1}, branch="stays")
+    assert (await target.get("n", branch="stays")).value == {"a": 1, "b": 1, "c": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"parents": {"base": ["main", 1]}}, Conflict),
+        ({"version": 4, "parents": {"base": ["main", 3]}}, Conflict),
+        ({"parents": {}, "version": 5}, InvalidRequest),
+        ({"branch": "other"}, BranchNotFound),
+        ({"branch": "gone", "parents": {"base": ["main", 1]}}, Conflict),
+        ({"branch": "gone", "version": 9, "parents": {}}, Conflict),
+        ({"branch": "main", "version": 3}, Conflict),
+        ({"branch": "$versions", "version": 9}, Conflict),
+    ],
+)
+async def test_a_version_that_does_not_fit_the_branch(target: Client, change: Any, error: type[Exception]) -> None:
+    await target.create("n", {"a": 1})
+    await target.update("n", {"a": 2})
+    for name in ("draft", "gone"):
+        await target.branch("n", name)
+    await target.delete_branch("n", "gone")
+    wrong = line(3, 3, branch="draft", at=2**60, parents={"base": ["main", 2]}) | change
+    with pytest.raises(error, match=r"^line 2: "):
+        await target.import_history([HEADER, wrong])
+    assert (await target.get("n", branch="draft")).version == 2
+
+
+async def test_another_branch_of_the_same_name(source: Client, target: Client) -> None:
+    for client, value in ((source, 1), (target, 2)):
+        await client.create("m", {"a": value})
+    await target.import_history([HEADER, line(1, 1)])
+    await source.import_history([HEADER, line(1, 1), line(2, 2)])
+    for client in (source, target):
+        await client.branch("n", "draft")
+        await client.update("n", {"mine": 1}, branch="draft")
+    with pytest.raises(Conflict):
+        await target.import_history(await lines_of(source, "n"))
+    assert (await target.get("n", branch="draft")).value == {"a": 1, "mine": 1}
+
+
+async def test_a_branch_made_while_its_document_is_exported_is_left_to_the_next_export() -> None:
+    async with Server.memory() as server, server.connect(page_items=1) as source:
+        await source.create("n", {"a": 1})
+        await source.branch("n", "draft")
+        await source.update("n", {"a": 2}, branch="draft")
+        lines: list[dict[str, Any]] = []
+        async for line in source.export("n"):
+            lines.append(line)
+            if line.get("branch") == "main":
+                await source.branch("n", "late")
+                await source.update("n", {"a": 3}, branch="late")
+    assert [line["branch"] for line in lines[1:]] == ["$versions", "main", "draft"]
 
 
 # --- messages --------------------------------------------------------------------------------------------------------

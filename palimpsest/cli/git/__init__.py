@@ -1,1 +1,1 @@
-"""Reading real git repositories into documents, and proving that they were read exactly."""
+"""Reading real git repositories into documents, with their branches, and proving that they were read exactly."""

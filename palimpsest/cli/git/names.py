@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
-from palimpsest.errors import UsageError
+from palimpsest.errors import InvalidName, LimitExceeded, UsageError
+from palimpsest.state.names import check_branch
 
 _ENCODED = re.compile("[%*\x00-\x1f\x7f-\x9f\ud800-\udfff]|^\\$")
 """Bytes that are not UTF-8 appear as lone surrogates, which is how Python decodes them."""
@@ -36,6 +37,15 @@ def check_prefix(prefix: str) -> str:
     if prefix.startswith("/"):
         raise UsageError(f"the prefix {prefix!r} starts with a slash; names of documents do not")
     return prefix if not prefix or prefix.endswith("/") else prefix + "/"
+
+
+def is_branch_name(name: str, *, name_bytes_max: int) -> bool:
+    """Whether a branch of documents can be called so. What begins with `$` is the server's own."""
+    try:
+        check_branch(name, name_bytes_max=name_bytes_max)
+    except (InvalidName, LimitExceeded):
+        return False
+    return not name.startswith("$") and ":" not in name
 
 
 def _encode(found: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
 """What a git repository holds, read through the `git` program.
 
-Two long-running processes do the work: `git log --raw -z` gives the first-parent history with the files that each commit
-touches, and `git cat-file --batch` gives the contents of files. Names of files are bytes here, as they are in git. The
+Two long-running processes do the work: `git log --raw -z` gives commits with the files that each of them changes against its
+first parent, and `git cat-file --batch` gives the contents of files. Names of files are bytes here, as they are in git. The
 user's own configuration of git is kept from changing the output; nothing in the repository is ever written.
 """
 
@@ -11,10 +11,13 @@ import subprocess
 from collections.abc import Generator, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
 import msgspec
+
+from palimpsest.cli.git.lines import Link
 
 _READ_BYTES = 1 << 16
 
@@ -25,6 +28,8 @@ _ASK_BLOBS_MAX = 256
 _SUBMODULE = "160000"
 _SYMLINK = "120000"
 _NO_MODE = "000000"
+
+_BRANCHES = ("refs/heads", "refs/remotes")
 
 
 class GitFailed(Exception):
@@ -67,6 +72,7 @@ class Commit(msgspec.Struct, frozen=True):
     authored: str
     message: str
     changes: tuple[FileChange, ...]
+    is_merge: bool = False
 
 
 class Repository:
@@ -102,15 +108,53 @@ class Repository:
             newest = found[sha] = max(newest, int(date))
         return found
 
+    def links(self, tip: str, *, after: str | None = None) -> list[Link]:
+        """Every commit that `tip` comes from and `after` does not, parents before children; always in the same order."""
+        which = [tip] if after is None else [tip, f"^{after}"]
+        lines = self._run(
+            "rev-list", "--topo-order", "--reverse", "--parents", "--timestamp", *which, "--"
+        ).splitlines()
+        found = (line.split() for line in lines)
+        return [Link(sha, tuple(parents), int(committed)) for committed, sha, *parents in found]
+
+    def branches(self) -> dict[str, list[str]]:
+        """The names of branches by the commits that they point at: of local ones `topic`, before remote ones, `origin/topic`."""
+        found: dict[str, list[str]] = {}
+        for line in self._run("for-each-ref", "--format=%(objectname) %(refname)", *_BRANCHES).splitlines():
+            sha, ref = line.split(" ", 1)
+            found.setdefault(sha, []).append(ref.split("/", 2)[2])
+        return found
+
+    def tree(self, sha: str) -> dict[bytes, File]:
+        """Every file of a commit, by path."""
+        found: dict[bytes, File] = {}
+        for entry in self._read("ls-tree", "-r", "-z", "--full-tree", sha).split(b"\0")[:-1]:
+            about, path = entry.split(b"\t", 1)
+            mode, _, blob = about.decode().split(" ")
+            found[path] = File(mode, blob)
+        return found
+
     def walk(self, tip: str, *, after: str | None = None) -> Generator[Commit, None, None]:
         """The commits that `first_parents` names, or those behind `after`, which must be one of them."""
+        return self._log("--reverse", tip if after is None else f"{after}..{tip}")
+
+    def commits(self, order: Sequence[str]) -> Generator[Commit, None, None]:
+        """These commits, in this order."""
+        if order:  # asked for none, git gives the newest
+            yield from self._log("--no-walk=unsorted", "--stdin", wanted=order)
+
+    def _log(self, *which: str, wanted: Sequence[str] = ()) -> Generator[Commit, None, None]:
+        """wanted: commits that git is told of on its standard input."""
         command = [
-            *(*self._git, "log", "--first-parent", "-m", "--reverse", "--raw", "-z", "--no-abbrev", "--no-renames"),
+            *(*self._git, "log", "--first-parent", "-m", "--raw", "-z", "--no-abbrev", "--no-renames"),
             *("--no-ext-diff", "--no-relative", "--no-color", "--no-notes", "--no-mailmap", "--no-show-signature"),
-            *("--ignore-submodules=none", "--encoding=UTF-8", "--format=%H%x00%an <%ae>%x00%aI%x00%B%x00"),
-            *(tip if after is None else f"{after}..{tip}", "--"),
+            *("--ignore-submodules=none", "--encoding=UTF-8", "--format=%H%x00%P%x00%an <%ae>%x00%aI%x00%B%x00"),
+            *(*which, "--"),
         ]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with (
+            _file_of(wanted) as told,
+            subprocess.Popen(command, stdin=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        ):
             assert process.stdout is not None
             assert process.stderr is not None
             try:
@@ -127,6 +171,9 @@ class Repository:
         return Blobs([*self._git, "cat-file", "--batch"])
 
     def _run(self, *arguments: str, what: str = "") -> str:
+        return self._read(*arguments, what=what).decode(errors="surrogateescape")
+
+    def _read(self, *arguments: str, what: str = "") -> bytes:
         try:
             done = subprocess.run([*self._git, *arguments], capture_output=True, check=False)
         except OSError as error:
@@ -134,7 +181,7 @@ class Repository:
         if done.returncode:
             complaint = _first_line(done.stderr) or (f"no commit is called {what!r}" if what else "git failed")
             raise GitFailed(f"{self.path}: {complaint}")
-        return done.stdout.decode(errors="surrogateescape")
+        return done.stdout
 
 
 class Blobs:
@@ -190,6 +237,14 @@ class Blobs:
         return None
 
 
+def _file_of(lines: Sequence[str]) -> IO[bytes]:
+    """To be read from its start, and gone once it is closed. A pipe would be full long before git answers."""
+    file = TemporaryFile()  # noqa: SIM115  # whoever asked for it closes it
+    file.write("".join(f"{line}\n" for line in lines).encode())
+    file.seek(0)
+    return file
+
+
 def _split_at_nul(stream: IO[bytes]) -> Iterator[bytes]:
     rest = b""
     while data := stream.read(_READ_BYTES):
@@ -200,20 +255,20 @@ def _split_at_nul(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def _parse_log(tokens: Iterator[bytes]) -> Iterator[Commit]:
-    """Commits from what `git log` prints: four fields and an empty one each, then pairs of a raw entry and a path.
+    """Commits from what `git log` prints: five fields and an empty one each, then pairs of a raw entry and a path.
 
     An entry starts with a colon, which no commit's name does; a path is only ever read behind an entry.
     """
     sha = next(tokens, None)
     while sha is not None:
-        author, authored, message, _ = (next(tokens).decode(errors="replace") for _ in range(4))
+        parents, author, authored, message, _ = (next(tokens).decode(errors="replace") for _ in range(5))
         changes: list[FileChange] = []
         following = next(tokens, None)
         while following is not None and following.lstrip(b"\n").startswith(b":"):
             changes.append(_parse_entry(following.decode(), next(tokens)))
             following = next(tokens, None)
         changes.sort(key=attrgetter("path"))
-        yield Commit(sha.decode(), author, authored, message.rstrip("\n"), tuple(changes))
+        yield Commit(sha.decode(), author, authored, message.rstrip("\n"), tuple(changes), " " in parents)
         sha = following
 
 
