@@ -15,13 +15,14 @@ import pytest
 
 import palimpsest as pal
 from palimpsest import errors, testing
+from palimpsest.client import FeedOptions
 
 ROOT = Path(__file__).parent.parent
 
 NAMES = """
     ABSENT Append BASE BackupReport Blame Branch CONFLICT Change Client Clock Conflict Create DELETE Delta Digest Document ImportReport Increment
     Insert Join Kind Limits ManualClock MergeConflict MergePart MergeResult OURS PalimpsestError Parents PendingMerge PruneReport
-    Remove Retention Server Settings Share Stats Subscription SyncClient SystemClock THEIRS Value Version connect connect_sync
+    Reaction Reconnected Remove Retention Server Settings Share Stats Subscription SyncClient SystemClock THEIRS Value Version WatchedValue connect connect_sync
     errors restore run verify
 """
 
@@ -59,7 +60,8 @@ WORDS = {
     "backup": "path on_progress",
     "export": "documents after",
     "import_history": "lines on_progress",
-    "subscribe": "pattern branch resume_after start values",
+    "subscribe": "pattern branch resume_after start from_version from_time values tags tags_all by path kinds policy speed on_state",
+    "watch_value": "document branch path default",
     "ping": "",
     "close": "",
     "statistics": "",
@@ -74,8 +76,11 @@ DELTA = """
 FIELDS = {
     pal.Document: "id branch version value kind at by description tags",
     pal.Version: "document branch version delta kind at by description tags request repeat parents",
-    pal.Change: "document branch version value delta kind at by description tags cursor more parents",
-    pal.Subscription: "cursor live",
+    pal.Change: "document branch version value delta kind at by description tags cursor more parents snapshot",
+    pal.Subscription: "cursor live current transactions",
+    pal.Reaction: "cursor waiting wait",
+    pal.Reconnected: "attempts seconds subscriptions",
+    pal.WatchedValue: "value version exists connected age_seconds changed",
     pal.Parents: "base merged",
     pal.Join: "changes base merged",
     pal.Branch: "document name base head at by description deleted",
@@ -106,6 +111,13 @@ def test_names() -> None:
 @pytest.mark.parametrize("word", WORDS)
 def test_words_of_the_clients(kind: type, word: str) -> None:
     assert parameters(getattr(kind, word)) == WORDS[word].split()
+
+
+def test_words_of_the_async_client_alone() -> None:
+    assert parameters(pal.Client.on) == ["pattern", "concurrency_max", "retries", "on_error", "options"]
+    assert parameters(pal.Client.on_reconnect) == ["callback"]
+    subscribe = [*parameters(pal.Client.subscribe)[1:-1]]
+    assert sorted(FeedOptions.__annotations__) == sorted(subscribe), "what `on` hands on is what `subscribe` takes"
 
 
 def test_words_of_the_server() -> None:

@@ -1,19 +1,24 @@
 """The room of those who wait on the far side: the async client, and the sync face over it."""
 
 from palimpsest.client.asking import OnProgress
-from palimpsest.client.blocking import SyncClient, SyncPolicies, SyncSubscription, connect_sync
+from palimpsest.client.blocking import SyncClient, SyncPolicies, SyncSubscription, SyncWatchedValue, connect_sync
 from palimpsest.client.client import Client, connect
 from palimpsest.client.editing import Draft, ListDraft, MapDraft
+from palimpsest.client.feeds import FeedOptions, Policy, Start
+from palimpsest.client.grouping import Transactions
 from palimpsest.client.merging import Branch, MergeConflict, MergePart, MergeResult, PendingMerge
 from palimpsest.client.parts import Join, Target
 from palimpsest.client.places import AnyNode, Which
+from palimpsest.client.reactions import Handler, OnError, Reaction
+from palimpsest.client.reconnecting import OnReconnect, Reconnected
 from palimpsest.client.reports import BackupReport, Blame, Digest, ImportReport, PruneReport, Share, Stats
 from palimpsest.client.requests import Changes, Create
 from palimpsest.client.resolving import ABSENT, BASE, OURS, THEIRS, Choice, Resolutions, Value
 from palimpsest.client.results import Change, Document, Version
 from palimpsest.client.retention import Policies
 from palimpsest.client.settings import Settings
-from palimpsest.client.subscription import Start, Subscription
+from palimpsest.client.subscription import OnState, Subscription
+from palimpsest.client.watching import WatchedValue
 
 __all__ = [
     "ABSENT",
@@ -32,6 +37,8 @@ __all__ = [
     "Digest",
     "Document",
     "Draft",
+    "FeedOptions",
+    "Handler",
     "ImportReport",
     "Join",
     "ListDraft",
@@ -39,10 +46,16 @@ __all__ = [
     "MergeConflict",
     "MergePart",
     "MergeResult",
+    "OnError",
     "OnProgress",
+    "OnReconnect",
+    "OnState",
     "PendingMerge",
     "Policies",
+    "Policy",
     "PruneReport",
+    "Reaction",
+    "Reconnected",
     "Resolutions",
     "Settings",
     "Share",
@@ -52,9 +65,12 @@ __all__ = [
     "SyncClient",
     "SyncPolicies",
     "SyncSubscription",
+    "SyncWatchedValue",
     "Target",
+    "Transactions",
     "Value",
     "Version",
+    "WatchedValue",
     "Which",
     "connect",
     "connect_sync",

@@ -6,11 +6,11 @@ thread and waited for; so a `SyncClient` may be used by any number of threads at
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,9 +22,10 @@ from palimpsest.client.history_lines import Line
 from palimpsest.client.reports import ImportReport
 from palimpsest.client.results import Change
 from palimpsest.client.retention import Policies
-from palimpsest.client.subscription import Start, Subscription
-from palimpsest.client.thread import Thread, blocking, iterating
+from palimpsest.client.subscription import Subscription
+from palimpsest.client.thread import Thread, blocking, iterating, making
 from palimpsest.client.transfer import Import
+from palimpsest.client.watching import WatchedValue
 from palimpsest.words import MAIN
 
 _BATCH_LINES = 256
@@ -164,21 +165,14 @@ class SyncClient:
 
     # --- changes -------------------------------------------------------------------------------------------------
 
-    def subscribe(
-        self,
-        pattern: str,
-        *,
-        branch: str = MAIN,
-        resume_after: str | None = None,
-        start: Start = "now",
-        values: bool = False,
-    ) -> SyncSubscription:
-        options = {"branch": branch, "resume_after": resume_after, "start": start, "values": values}
-        subscription = self._thread.call(partial(self._subscribe, pattern, **options))
-        return SyncSubscription(self, subscription, self._thread)
+    def _show_changes(self, changes: Subscription) -> SyncSubscription:
+        return SyncSubscription(self, changes, self._thread)
 
-    async def _subscribe(self, pattern: str, **options: Any) -> Subscription:
-        return self._client.subscribe(pattern, **options)
+    def _show_value(self, value: WatchedValue) -> SyncWatchedValue:
+        return SyncWatchedValue(self, value, self._thread)
+
+    subscribe = making(Client.subscribe, _show_changes)
+    watch_value = making(Client.watch_value, _show_value)
 
 
 class SyncPolicies:
@@ -211,6 +205,10 @@ class SyncSubscription:
     def live(self) -> bool:
         return self._subscription.live
 
+    @property
+    def current(self) -> bool:
+        return self._subscription.current
+
     def __enter__(self) -> Self:
         self._thread.call(self._subscription.__aenter__)
         return self
@@ -231,6 +229,60 @@ class SyncSubscription:
         if change is None:
             raise StopIteration
         return change
+
+    def transactions(self) -> Iterator[list[Change]]:
+        """As `Subscription.transactions`."""
+        groups = self._subscription.transactions()
+        while group := self._thread.call(anext, groups, None):
+            yield group
+
+
+class SyncWatchedValue:
+    """As `WatchedValue`, a context manager. Its properties may be read by any thread, and do not wait."""
+
+    def __init__(self, client: SyncClient, watched: WatchedValue, thread: Thread) -> None:
+        self._client = client
+        """Kept, so that it is not forgotten while this is in use."""
+        self._watched = watched
+        self._thread = thread
+
+    @property
+    def value(self) -> Any:
+        return self._watched.value
+
+    @property
+    def exists(self) -> bool:
+        return self._watched.exists
+
+    @property
+    def version(self) -> int | None:
+        return self._watched.version
+
+    @property
+    def connected(self) -> bool:
+        return self._watched.connected
+
+    @property
+    def age_seconds(self) -> float:
+        return self._watched.age_seconds
+
+    def changed(self, *, timeout_seconds: float | None = None) -> Any:
+        """As `WatchedValue.changed`. Raises TimeoutError where nothing has changed within timeout_seconds."""
+        return self._thread.call(_within, timeout_seconds, self._watched.changed)
+
+    def __enter__(self) -> Self:
+        self._thread.call(self._watched.__aenter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._thread.call_if_open(self._watched.__aexit__, None, None, None)
+
+
+async def _within(seconds: float | None, wait: Callable[[], Awaitable[Any]]) -> Any:
+    async with asyncio.timeout(seconds):
+        return await wait()
 
 
 def _batches(lines: Iterable[Line]) -> Iterator[Sequence[Line]]:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from importlib.metadata import version as release
 from secrets import token_urlsafe
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar, Unpack
 
 from palimpsest.client.asking import KINDS, answered, made_version
 from palimpsest.client.branching import Branching
 from palimpsest.client.editing import Editing
+from palimpsest.client.feeds import FeedOptions, Policy, Start, Wish
 from palimpsest.client.keeping import Keeping
 from palimpsest.client.listing import name_pages
 from palimpsest.client.paged import Paged
 from palimpsest.client.parts import Key, make_parts
 from palimpsest.client.past import Past
 from palimpsest.client.places import maybe_at, one_place
+from palimpsest.client.reactions import Handler, OnError, Reaction
+from palimpsest.client.reconnecting import OnReconnect
 from palimpsest.client.requests import (
     Changes,
     check,
@@ -28,19 +31,25 @@ from palimpsest.client.requests import (
     encode_changes,
     encode_new_value,
     make_meta,
+    make_path,
 )
 from palimpsest.client.results import Document, Version
 from palimpsest.client.retention import Policies
 from palimpsest.client.session import Session
 from palimpsest.client.settings import Settings, parse_url
-from palimpsest.client.subscription import Start, Subscription
+from palimpsest.client.subscription import OnState, Subscription
+from palimpsest.client.watching import WatchedValue
 from palimpsest.errors import InvalidRequest
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.connection import CLIENT_ID_CHARACTERS_MAX
+from palimpsest.state.delta import AnyPath
+from palimpsest.state.names import check_name
 from palimpsest.words import MAIN, Kind
 
 _CREATE, _UPDATE, _DELETE = Kind.CREATE, Kind.UPDATE, Kind.DELETE
 _NEWEST = m.Place()
+
+_Callback = TypeVar("_Callback", bound=OnReconnect)
 
 
 def connect(
@@ -148,7 +157,7 @@ class Client(Past, Keeping, Branching):
             "connected": int(session.connected),
             "in_flight_requests": session.in_flight,
             "subscriptions": len(session.followers),
-            "reconnections": session.reconnections,
+            "reconnections": session.reconnections.count,
         }
 
     async def ping(self) -> float:
@@ -353,6 +362,8 @@ class Client(Past, Keeping, Branching):
         check(pattern, branch)
         return Paged(name_pages(self._session, pattern, branch=branch, deleted=bool(deleted)))
 
+    # --- changes -------------------------------------------------------------------------------------------------
+
     def subscribe(
         self,
         pattern: str,
@@ -360,15 +371,94 @@ class Client(Past, Keeping, Branching):
         branch: str = MAIN,
         resume_after: str | None = None,
         start: Start = "now",
+        from_version: int | None = None,
+        from_time: datetime | None = None,
         values: bool = False,
+        tags: Iterable[str] = (),
+        tags_all: Iterable[str] = (),
+        by: str | None = None,
+        path: AnyPath | None = None,
+        kinds: Iterable[Kind] = (),
+        policy: Policy = "all",
+        speed: float | None = None,
+        on_state: OnState | None = None,
     ) -> Subscription:
         """The changes of one document, or of all that match: `async with client.subscribe("notes/*") as changes`, and
         inside it `async for change in changes`.
 
-        resume_after: the cursor of the last change that was seen; what came after it comes first, without a gap and
-        without a duplicate. start: without a cursor, "now" or the "beginning" of the log. values: each change comes with the
-        whole value after it. Raises InvalidRequest; see `Subscription` for what comes later.
+        It starts after a cursor (resume_after), with a version of the one document that pattern names (from_version), or with what
+        was made at a time or later (from_time). Without one of them, start says where: "now"; the "beginning" of the log; or
+        "snapshot": each document that is there comes as a change with `snapshot`, and then what changes, without a gap. Beside a
+        cursor, "snapshot" is for when that cursor is of no use any more, now or after a later reconnection.
+
+        Of the changes (not of a snapshot), those come that meet every condition given. tags: with any of these; tags_all: with every
+        one; by: of this author; path: something at it, above it or inside it was touched; kinds: of these kinds. values: each
+        comes with the whole value after it.
+
+        policy: what becomes of it where its reader does not keep up. "all": everything comes, later. "latest", which needs values:
+        of each document, what a newer version has overtaken is left out. "disconnect": it ends with Overloaded. speed: history comes
+        at its own pace (1) or n times as fast (n), until it has caught up. on_state: see `Subscription`.
+
+        Raises InvalidRequest, InvalidName or InvalidPath; see `Subscription` for what comes later.
         """
-        check(pattern, branch)
-        check_texts(resume_after=resume_after)
-        return Subscription(self._session, pattern, branch, start=start, resume_after=resume_after, values=bool(values))
+        wish = Wish(
+            pattern,
+            branch=branch,
+            resume_after=resume_after,
+            start=start,
+            from_version=from_version,
+            from_time=from_time,
+            values=values,
+            tags=tags,
+            tags_all=tags_all,
+            by=by,
+            path=path,
+            kinds=kinds,
+            policy=policy,
+            speed=speed,
+        )
+        return Subscription(self._session, wish, on_state)
+
+    def on(
+        self,
+        pattern: str,
+        *,
+        concurrency_max: int = 16,
+        retries: int = 3,
+        on_error: OnError | None = None,
+        **options: Unpack[FeedOptions],
+    ) -> Callable[[Handler], Reaction]:
+        """A decorator: makes a `Reaction` of an async function that takes a change. It runs inside of `async with` the reaction.
+
+            @client.on("notes/*", tags={"publish"})
+            async def publish(change): ...
+
+            async with publish:
+                await publish.wait()
+
+        Changes of one document are handled in their order, of several documents at the same time, at most concurrency_max of them.
+        retries: how often a handler that fails is called again with its change, later each time. After that on_error is called with
+        the change and the error, and the change counts as handled; without one, the reaction stops with the error. options: as of
+        `subscribe`. Raises InvalidRequest, InvalidName or InvalidPath.
+        """
+        check_numbers(concurrency_max=concurrency_max, retries=retries)
+        if concurrency_max < 1 or retries < 0:
+            raise InvalidRequest("at least one handler at once, and no negative number of retries", reason="on")
+        wish = Wish(pattern, **options)
+        return lambda handler: Reaction(self._session, wish, handler, concurrency_max, retries, on_error)
+
+    def watch_value(
+        self, document: str, *, branch: str = MAIN, path: AnyPath = (), default: Any = None
+    ) -> WatchedValue:
+        """The newest value of a document, or of what is at path in it, at any time: `async with client.watch_value("config/main") as
+        config`, and inside it `config.value`. default: the value where there is none. See `WatchedValue`. Raises InvalidRequest,
+        InvalidName or InvalidPath."""
+        wish = Wish(document, branch=branch, start="snapshot", values=True, policy="latest")
+        check_name(document)
+        return WatchedValue(self._session, wish, make_path(path), default)
+
+    def on_reconnect(self, callback: _Callback) -> _Callback:
+        """From now on, callback is called after each reconnection, with a `Reconnected`. It may be async, and what it raises is
+        logged. Returns it, so that this can be a decorator."""
+        self._session.reconnections.callbacks.append(callback)
+        return callback

@@ -154,13 +154,20 @@ class Change(Said):
         return self._message.parents
 
     @property
+    def snapshot(self) -> bool:
+        """Nothing changed: the document was there already, as this version. `value` is whole, `delta` is empty."""
+        return self._message.snapshot
+
+    @property
     def more(self) -> int:
         """How many changes of the same transaction follow in the log; those of other documents than the pattern's count, too."""
         return self._message.more
 
     @property
     def cursor(self) -> str:
-        """The place after this change: `resume_after` takes it."""
+        """The place after this change: `resume_after` takes it. "" for what a snapshot shows."""
+        if self._message.snapshot:
+            return ""
         return encode_cursor(self._epoch, self._message.position)
 
     @property
@@ -170,8 +177,8 @@ class Change(Said):
 
     @property
     def value(self) -> Any:
-        """The whole value after the change, for a subscription with `values`; None for others, and after a delete. Decoded
-        anew each time."""
+        """The whole value after the change, for a subscription with `values` and in a snapshot; None for others, and after a delete.
+        Decoded anew each time."""
         return decode_plain(self._message.value)
 
     def __repr__(self) -> str:

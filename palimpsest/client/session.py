@@ -13,6 +13,7 @@ they had received, and then what is new.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -21,6 +22,7 @@ import msgspec
 
 from palimpsest.client.backoff import Backoff
 from palimpsest.client.link import Link, open_link
+from palimpsest.client.reconnecting import Reconnections
 from palimpsest.client.settings import Address, Settings
 from palimpsest.errors import (
     ConnectionLost,
@@ -93,7 +95,13 @@ class Follower(Protocol):
 
     def on_marker(self, message: m.Marker) -> None: ...
 
-    def on_end(self, error: PalimpsestError | None) -> None: ...
+    def on_link(self, up: bool) -> None:
+        """The connection was lost; or it is back, and the subscription is about to go on."""
+        ...
+
+    def on_end(self, error: PalimpsestError | None) -> None:
+        """The session has forgotten it. It may `follow` anew."""
+        ...
 
 
 class Session:
@@ -110,7 +118,9 @@ class Session:
         self.epoch = ""
         self.limits: dict[str, int] = {}
         """As the server's last welcome said."""
-        self.reconnections = 0
+        self.reconnections = Reconnections(address.url)
+        self.heard = time.monotonic()
+        """When the server said something last, by that clock."""
         self.followers: dict[int, Follower] = {}
         self._hello = (client, token, agent)
         self._loop = asyncio.get_running_loop()
@@ -160,6 +170,7 @@ class Session:
         if keeper is not None:
             keeper.cancel()
             await asyncio.wait((keeper,))
+        await self.reconnections.close()
         if link is not None:
             await link.wait_gone(_CLOSE_SECONDS)
 
@@ -207,6 +218,19 @@ class Session:
             if not self._flushing:
                 self._start_turn()
             self._outgoing.append(message)
+
+    def follow(self, number: int, follower: Follower) -> None:
+        """An established follower goes on under a number of its own, with what it requests now, or once there is a link."""
+        self.followers[number] = follower
+        if self._link is not None:
+            if not self._flushing:
+                self._start_turn()
+            self._resume(follower)
+
+    def nudge(self) -> None:
+        """Has the server say how far each subscription is that has heard nothing for a while. On a new link it does so anyway."""
+        if self._link is not None:
+            self._ping()
 
     async def room(self) -> None:
         """Waits until a request may be asked. Raises ConnectionLost, or why the server let go, once that is over, and
@@ -265,6 +289,7 @@ class Session:
     # --- what the link says --------------------------------------------------------------------------------------
 
     def on_messages(self, messages: Sequence[Any]) -> None:
+        self.heard = time.monotonic()
         pending = self._pending
         for message in messages:
             handle = _HANDLERS.get(type(message))
@@ -351,6 +376,7 @@ class Session:
         chosen = self.settings.connect_seconds
         give_up = self._loop.time() + (chosen if chosen is not None else self.settings.timeout_seconds)
         while self._closed is None:
+            self.reconnections.attempt()
             try:
                 error = await self._live_once(give_up)
             except PalimpsestError as failure:
@@ -385,9 +411,15 @@ class Session:
             self._link = None
             if link.answered:
                 self._backoff.reset()
-            if self._closed is None:
-                self.blocked = len(self._pending) >= self.settings.in_flight_requests_max
-                self._unblock()
+            if self._closed is None and link.lost.done():
+                self._on_lost(link.lost.result())
+
+    def _on_lost(self, error: PalimpsestError) -> None:
+        self.blocked = len(self._pending) >= self.settings.in_flight_requests_max
+        self._unblock()
+        self.reconnections.on_lost(error)
+        for follower in self._established():
+            follower.on_link(False)
 
     def _adopt(self, link: Link, welcome: m.Welcome) -> None:
         """The link is ready. What has no answer is sent again, then subscriptions go on, then what is new."""
@@ -395,22 +427,28 @@ class Session:
         self.epoch = welcome.epoch
         self.limits = welcome.limits
         self._silent_since = self._pinged = self._loop.time()
-        self.reconnections += self._ready.done()
+        self.heard = time.monotonic()
         self._outgoing = self._take_unanswered()
         self._deadline = self._loop.time() + self.settings.timeout_seconds
-        for follower in list(self.followers.values()):
-            if follower.established:
-                self._resume(follower)
+        for follower in self._established():
+            follower.on_link(True)
+        established = self._established()
+        for follower in established:
+            self._resume(follower)
         if not self._ready.done():
             self._ready.set_result(None)
         self._flush()
         self._unblock()
+        self.reconnections.on_ready(len(established))
+
+    def _established(self) -> list[Follower]:
+        return [follower for follower in self.followers.values() if follower.established]
 
     def _take_unanswered(self) -> list[Any]:
         messages: list[Any] = []
         for id, (future, message, deadline) in list(self._pending.items()):
-            if isinstance(message, m.Subscribe) and self._is_established(message.subscription):
-                future.cancel()  # it is resumed afresh: reader and credit have gone on
+            if isinstance(message, m.Subscribe) and not self._is_asked(message.subscription):
+                future.cancel()  # it is resumed afresh, as reader and credit have gone on; or nobody is there any more
             if future.done():
                 del self._pending[id]
                 continue
@@ -420,9 +458,10 @@ class Session:
             messages.append(message)
         return messages
 
-    def _is_established(self, subscription: int) -> bool:
+    def _is_asked(self, subscription: int) -> bool:
+        """Whether a subscription waits for its first answer."""
         follower = self.followers.get(subscription)
-        return follower is not None and follower.established
+        return follower is not None and not follower.established
 
     def _resume(self, follower: Follower) -> None:
         message = follower.request()
@@ -435,7 +474,11 @@ class Session:
         if future.cancelled():
             return
         error = future.exception()
-        if isinstance(error, PalimpsestError):
+        if isinstance(error, RequestTimeout):
+            # A server that says nothing is no reason to end a feed: it goes on over the next link, or once there is one.
+            if self._link is not None:
+                self._link.abort(error)
+        elif isinstance(error, PalimpsestError):
             follower = self.followers.pop(message.subscription, None)
             if follower is not None:
                 follower.on_end(error)

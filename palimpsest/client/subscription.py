@@ -1,24 +1,52 @@
 """A subscription: changes as they come, over reconnections, without a gap and without a duplicate.
 
 What the reader has not taken yet is held here, and bounded by credit: the server sends no more bytes of changes than it was
-given credit for, and gets credit back as the reader takes them. After a reconnection the subscription goes on after the last
+given credit for, and gets credit back as the reader takes them. What the server says of the feed itself is held between the
+changes, so that the reader hears of it where it belongs. After a reconnection the subscription goes on after the last
 change that was received, whether or not the reader has taken it.
+
+A snapshot that is cut is begun again, and what was shown before is left out. Then the changes follow from where the first
+attempt began, so that what was deleted in between is heard of, too. Changes that a snapshot has in it already are left out.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self, TypeAlias
 
+import msgspec
+
+from palimpsest.client.feeds import Wish
+from palimpsest.client.grouping import Transactions
+from palimpsest.client.pacing import Pace
 from palimpsest.client.results import Change
 from palimpsest.client.session import Session
-from palimpsest.errors import InvalidRequest, PalimpsestError, UnexpectedMessage
+from palimpsest.errors import CursorError, InvalidRequest, Overloaded, PalimpsestError, UnexpectedMessage, from_wire
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.cursor import decode_cursor, encode_cursor
 
-Start = Literal["now", "beginning"]
+_PASSING = frozenset({"live", "behind"})
+"""What holds until the other is said, or the connection is lost."""
+
+OnState = Callable[[str], object]
+"""Told what becomes of a subscription: "snapshot", "current", "live", "behind", "disconnected" or "reconnected"."""
+
+
+_Arrived: TypeAlias = tuple[m.Change, str, int]
+"""A change that is held, its epoch, and its cost in bytes."""
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    """What was said of the feed, and after which position."""
+
+    state: str
+    epoch: str
+    position: int
+    link: int
+    """In the count of links: what was said over an older one is no longer so."""
 
 
 class Subscription:
@@ -29,47 +57,66 @@ class Subscription:
     that came before that, and stops where the block has been left. One reader at a time.
     """
 
-    def __init__(
-        self, session: Session, pattern: str, branch: str, *, start: Start, resume_after: str | None, values: bool
-    ) -> None:
-        if start not in ("now", "beginning"):
-            raise InvalidRequest(f"a subscription starts 'now' or at the 'beginning', not {start!r}", reason="start")
-        if start == "beginning" and resume_after is not None:
-            raise InvalidRequest("a subscription starts at the beginning or after a cursor, not both", reason="start")
-        self.pattern = pattern
-        self.branch = branch
+    def __init__(self, session: Session, wish: Wish, on_state: OnState | None = None) -> None:
+        """on_state: called in order with the changes, once the reader has taken what came before; but at once where the connection
+        is lost or back. What it raises ends the subscription."""
+        self.pattern = wish.template.pattern
+        self.branch = wish.template.branch
         self._session = session
-        self._start = start
-        self._resume_after = resume_after
-        self._values = values
+        self._wish = wish
+        self._on_state = on_state
+        self._pace = None if wish.speed is None else Pace(wish.speed)
         self._number = session.next_id()
         self._epoch = ""
         self._received_position = 0
         """Of the last change, or marker, that has arrived."""
-        self._taken_position = 0
-        """Of the last change that the reader has taken."""
-        self._changes: deque[tuple[m.Change, int]] = deque()
-        """What has arrived and was not taken, each with its cost in bytes."""
+        self._showing = wish.start == "snapshot" and not wish.resume_after
+        """Whether a snapshot is asked for, or under way."""
+        self._again = False
+        """Whether this snapshot was cut, so that the changes before it are to be asked for, too."""
+        self._base: int | None = None
+        """The position that changes follow after the snapshot: of the first attempt. None before there was one."""
+        self._shown: dict[str, int] | None = None
+        """The versions that the snapshot gave, by document, for as long as changes may come that it has in it."""
+        self._is_plain = wish.from_time is None
+        """Whether a change is known by its position alone: nothing else says that the reader has it, or does not want it."""
+        self._held: deque[_Arrived | _Mark] = deque()
+        """What has arrived and was not taken."""
         self._held_bytes = 0
         self._taken_bytes = 0
         """Taken since credit was given back last."""
         self._window_bytes = 0
+        self._taken_cursor: tuple[str, int] | None = ("", 0)
+        """Epoch and position of the last change that the reader has taken; None while it reads a snapshot."""
+        self._handed_cursor: tuple[str, int] | None = None
+        """The same, before what was taken and is not handed out: of a transaction that is not whole yet."""
+        self._is_handed = True
+        """Whether there is nothing of that sort."""
+        self._links = 0
         self._reader: asyncio.Future[None] | None = None
         self._live = False
+        self._current = False
         self._over = False
-        self._error: PalimpsestError | None = None
+        self._error: Exception | None = None
 
     # --- for the reader ------------------------------------------------------------------------------------------
 
     @property
     def cursor(self) -> str:
-        """The place after the last change that the reader has taken: a later subscription may resume after it."""
-        return encode_cursor(self._epoch, self._taken_position)
+        """The place after the last change that the reader has taken: a later subscription may resume after it. "" while a
+        snapshot is being read, after which there is no place to go on from yet."""
+        place = self._taken_cursor if self._is_handed else self._handed_cursor
+        return "" if place is None else encode_cursor(*place)
 
     @property
     def live(self) -> bool:
-        """Whether the server had nothing older left to send when it was last heard of."""
+        """Whether the reader has taken all that there was when the server was last heard of. False while disconnected."""
         return self._live
+
+    @property
+    def current(self) -> bool:
+        """Whether the reader has ever taken all that was there: the whole snapshot, or the whole log where there is none."""
+        return self._current
 
     @property
     def held_bytes(self) -> int:
@@ -77,16 +124,8 @@ class Subscription:
         return self._held_bytes
 
     async def __aenter__(self) -> Self:
-        if self._session.blocked:
-            await self._session.room()
-        if self._start == "beginning":
-            self._resume_after = encode_cursor(self._session.epoch, 0)
-        message = self._subscribe(self._resume_after)
-        self._session.followers[self._number] = self
         try:
-            answer = await self._session.ask(message)
-            if not isinstance(answer, m.Subscribed):
-                raise UnexpectedMessage(f"a {type(answer).__name__} to a Subscribe", kind=type(answer).__name__)
+            await self._begin()
         except BaseException:
             self._leave()
             raise
@@ -101,20 +140,53 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Change:
-        while not self._changes:
+        held = self._held
+        if held and self._pace is None and isinstance(head := held[0], tuple):
+            return Change(*self._pop(head))
+        taken = await self.take()
+        assert taken is not None  # without a position to stop at
+        self._is_handed = True
+        return Change(*taken)
+
+    def transactions(self) -> Transactions:
+        """The changes that were made together, together: an async iterator of lists. Of a transaction, a list has the changes that
+        the subscription follows; where others end it, that takes one more exchange with the server to know."""
+        return Transactions(self)
+
+    # --- for those who read in another way -----------------------------------------------------------------------
+
+    async def take(self, until: int | None = None) -> tuple[m.Change, str] | None:
+        """The next change and its epoch; None, with until, once nothing up to that position is to come. Raises StopAsyncIteration
+        once it is over, or what ended it. `passed` is to be called once what was taken is handed out."""
+        asked = False
+        while True:
+            self._pass_marks()
+            head = self._held[0] if self._held else None
+            if isinstance(head, tuple):
+                if until is not None and head[0].position > until:
+                    return None
+                wait_seconds = self._wait_seconds(head[0])
+                if wait_seconds <= 0:
+                    if self._is_handed:
+                        self._handed_cursor, self._is_handed = self._taken_cursor, False
+                    return self._pop(head)
+                await self._arrival(wait_seconds)
+                continue
+            if until is not None and self._is_past(until):
+                return None
             if self._error is not None:
                 raise self._error
             if self._over:
                 raise StopAsyncIteration
-            await self._arrival()
-        message, cost_bytes = self._changes.popleft()
-        self._taken_position = message.position
-        self._held_bytes -= cost_bytes
-        self._taken_bytes += cost_bytes
-        if self._taken_bytes * 2 >= self._window_bytes:
-            self._session.tell(m.Credit(self._number, self._taken_bytes))
-            self._taken_bytes = 0
-        return Change(message, self._epoch)
+            if self._live:
+                self._pace = None
+            if until is not None and not asked:
+                asked = True
+                self._session.nudge()
+            await self._arrival(None)
+
+    def passed(self) -> None:
+        self._is_handed = True
 
     # --- for the session -----------------------------------------------------------------------------------------
 
@@ -123,64 +195,261 @@ class Subscription:
         return self._epoch != ""
 
     def request(self) -> m.Subscribe:
-        return self._subscribe(encode_cursor(self._epoch, self._received_position))
+        if self._showing:
+            return self._subscribe(snapshot=True)
+        return self._subscribe(resume_after=encode_cursor(self._epoch, self._received_position))
 
     def on_subscribed(self, message: m.Subscribed) -> None:
-        if not self.established:
-            self._epoch, self._received_position = decode_cursor(message.cursor)
-            self._taken_position = self._received_position
+        epoch, position = decode_cursor(message.cursor)
+        if self._showing and (self._base is None or epoch != self._epoch):
+            self._epoch, self._received_position = epoch, position
+            self._base, self._shown, self._again = position, {}, False
+            self._is_plain = False
+            self._hold_mark("snapshot", position)
+        elif self._showing:
+            self._again = position != self._base
+        elif not self.established:
+            self._epoch, self._received_position = epoch, position
+            self._taken_cursor = (epoch, position)
 
     def on_change(self, message: m.Change, cost_bytes: int) -> None:
-        if message.position <= self._received_position:
+        position = message.position
+        if self._is_plain and position > self._received_position and not message.snapshot:
+            self._received_position = position
+        elif self._is_known(message):
+            self._spend(cost_bytes)
             return
-        self._received_position = message.position
         self._held_bytes += cost_bytes
-        self._changes.append((message, cost_bytes))
-        self._wake()
+        self._held.append((message, self._epoch, cost_bytes))
+        if self._reader is not None:
+            self._wake()
 
     def on_marker(self, message: m.Marker) -> None:
-        """A marker's place counts as taken where nothing is held before it: the reader has seen all that there was."""
-        self._live = message.state == "live"
+        """A marker's place counts as taken once nothing is held before it: the reader has seen all that there was."""
         _, position = decode_cursor(message.cursor)
+        if message.state == "current":
+            self._shown_all()
+            return
         self._received_position = max(self._received_position, position)
-        if not self._changes:
-            self._taken_position = self._received_position
+        if message.state == "live" and not self._showing:
+            self._shown, self._is_plain = None, self._wish.from_time is None
+        self._hold_mark(message.state, position)
+
+    def on_link(self, up: bool) -> None:
+        if not up:
+            self._links += 1
+            self._live = False
+        self._tell("reconnected" if up else "disconnected")
 
     def on_end(self, error: PalimpsestError | None) -> None:
-        self._over = True
-        self._error = error
-        self._wake()
+        if error is not None and not self._over and self._recovers(error):
+            self._show_afresh()
+            return
+        self._finish(None if error is None else _advised(error))
 
-    # --- inside --------------------------------------------------------------------------------------------------
+    # --- how it begins -------------------------------------------------------------------------------------------
 
-    def _subscribe(self, resume_after: str | None) -> m.Subscribe:
+    async def _begin(self) -> None:
+        try:
+            await self._ask()
+        except CursorError as error:
+            if not self._recovers(error):
+                raise _advised(error) from None
+            self._showing = True
+            await self._ask()
+
+    async def _ask(self) -> None:
+        if self._session.blocked:
+            await self._session.room()
+        wish = self._wish
+        resume_after = encode_cursor(self._session.epoch, 0) if wish.start == "beginning" else wish.resume_after
+        if self._showing:
+            message = self._subscribe(snapshot=True)
+        else:
+            message = self._subscribe(resume_after, from_version=wish.from_version, from_time=wish.from_time)
+        self._session.followers[self._number] = self
+        answer = await self._session.ask(message)
+        if not isinstance(answer, m.Subscribed):
+            raise UnexpectedMessage(f"a {type(answer).__name__} to a Subscribe", kind=type(answer).__name__)
+
+    def _subscribe(
+        self,
+        resume_after: str | None = None,
+        *,
+        snapshot: bool = False,
+        from_version: int | None = None,
+        from_time: int | None = None,
+    ) -> m.Subscribe:
         """Credit is for one connection: a new one starts with what there is room for."""
         session = self._session
         granted = session.settings.credit_bytes
         self._window_bytes = min(granted, session.limits.get("subscription_bytes_max", granted))
         self._taken_bytes = 0
-        credit_bytes = max(0, self._window_bytes - self._held_bytes)
-        return m.Subscribe(
-            session.next_id(), self._number, self.pattern, self.branch, resume_after, credit_bytes, self._values
+        return msgspec.structs.replace(
+            self._wish.template,
+            id=session.next_id(),
+            subscription=self._number,
+            resume_after=resume_after,
+            credit_bytes=max(0, self._window_bytes - self._held_bytes),
+            snapshot=snapshot,
+            from_version=from_version,
+            from_time=from_time,
         )
 
-    def _leave(self) -> None:
-        self._over = True
-        if self._session.followers.pop(self._number, None) is not None:
-            self._session.tell(m.Unsubscribe(self._number))
-        self._changes.clear()
-        self._held_bytes = 0
+    # --- snapshots -----------------------------------------------------------------------------------------------
+
+    def _is_known(self, message: m.Change) -> bool:
+        """Whether the reader has it already, or did not ask for it."""
+        if message.snapshot:
+            shown = self._shown
+            if not self._showing or shown is None or message.version <= shown.get(message.document, 0):
+                return True
+            shown[message.document] = message.version
+            return False
+        if message.position <= self._received_position:
+            return True
+        self._received_position = message.position
+        if self._shown is not None and message.version <= self._shown.get(message.document, 0):
+            return True
+        # What was resumed after a cursor is filtered by its time here: a start is asked for once.
+        return self._wish.from_time is not None and message.at < self._wish.from_time
+
+    def _shown_all(self) -> None:
+        assert self._base is not None
+        self._showing = False
+        self._hold_mark("current", self._base)
+        if self._again:
+            self._unfollow()
+            self._follow_anew()
+
+    def _recovers(self, error: PalimpsestError) -> bool:
+        return self._wish.start == "snapshot" and isinstance(error, CursorError)
+
+    def _show_afresh(self) -> None:
+        """The changes after the last one are not kept any more: what is there now takes their place."""
+        self._showing = True
+        self._base = self._shown = None
+        self._follow_anew()
+
+    def _follow_anew(self) -> None:
+        """Under another number, so that nothing that is still under way for the old one is taken for an answer."""
+        self._number = self._session.next_id()
+        self._session.follow(self._number, self)
+
+    # --- what is held --------------------------------------------------------------------------------------------
+
+    def _hold_mark(self, state: str, position: int) -> None:
+        mark = _Mark(state, self._epoch, position, self._links)
+        last = self._held[-1] if self._held else None
+        if isinstance(last, _Mark) and {last.state, state} <= _PASSING:
+            self._held.pop()  # nobody has heard of it
+        self._held.append(mark)
+        self._pass_marks()
         self._wake()
 
-    async def _arrival(self) -> None:
+    def _pass_marks(self) -> None:
+        """What stands before the first change."""
+        while self._held and isinstance(mark := self._held[0], _Mark):
+            self._held.popleft()
+            self._pass(mark)
+
+    def _pass(self, mark: _Mark) -> None:
+        if mark.state == "snapshot":
+            self._taken_cursor, self._current = None, False
+        elif mark.state == "current":
+            self._taken_cursor, self._current = (mark.epoch, mark.position), True
+        elif self._taken_cursor is not None:
+            self._taken_cursor = (mark.epoch, max(mark.position, self._taken_cursor[1]))
+        if mark.state in _PASSING and mark.link != self._links:
+            return
+        self._live = mark.state == "live"
+        self._current = self._current or self._live
+        self._tell(mark.state)
+
+    def _pop(self, head: _Arrived) -> tuple[m.Change, str]:
+        """head: the first that is held."""
+        message, epoch, cost_bytes = head
+        self._held.popleft()
+        if not message.snapshot:
+            self._taken_cursor = (epoch, message.position)
+        self._held_bytes -= cost_bytes
+        self._taken_bytes += cost_bytes
+        if self._taken_bytes * 2 >= self._window_bytes:
+            self._give_back()
+        return message, epoch
+
+    def _spend(self, cost_bytes: int) -> None:
+        """A change is dealt with: its credit goes back, together with that of others."""
+        self._taken_bytes += cost_bytes
+        if self._taken_bytes * 2 >= self._window_bytes:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._session.tell(m.Credit(self._number, self._taken_bytes))
+        self._taken_bytes = 0
+
+    def _is_past(self, position: int) -> bool:
+        return self._taken_cursor is not None and self._taken_cursor[1] >= position
+
+    # --- waiting -------------------------------------------------------------------------------------------------
+
+    def _wait_seconds(self, message: m.Change) -> float:
+        if self._pace is None or message.snapshot:
+            return 0.0
+        return self._pace.wait_seconds(message.at, asyncio.get_running_loop().time())
+
+    async def _arrival(self, seconds: float | None) -> None:
+        """Of anything new, or of the time."""
         if self._reader is not None:
             raise InvalidRequest("a subscription is read by one reader at a time", reason="two readers")
-        self._reader = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._reader = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, self._wake)
         try:
             await self._reader
         finally:
             self._reader = None
+            if timer is not None:
+                timer.cancel()
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+    def _tell(self, state: str) -> None:
+        if self._on_state is None:
+            return
+        try:
+            self._on_state(state)
+        except Exception as error:
+            self._unfollow()
+            self._finish(error)
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        self._unfollow()
+        self._held.clear()
+        self._held_bytes = 0
+        self._finish(self._error)
+
+    def _unfollow(self) -> None:
+        if self._session.followers.pop(self._number, None) is not None:
+            self._session.tell(m.Unsubscribe(self._number))
+
+    def _finish(self, error: Exception | None) -> None:
+        self._over = True
+        self._error = error
+        self._wake()
+
+
+def _advised(error: PalimpsestError) -> PalimpsestError:
+    """With what to do next."""
+    if isinstance(error, CursorError):
+        advice = "start='snapshot' begins with what is there now, also beside a cursor that can no longer be used"
+    elif isinstance(error, Overloaded) and error.limit == "subscription_bytes_max":
+        advice = "subscribe again with resume_after=subscription.cursor, and read faster, or with another policy"
+    else:
+        return error
+    code, message, data = error.to_wire()
+    return from_wire(code, f"{message}; {advice}", data)

@@ -82,6 +82,22 @@ def iterating(
     return iterate
 
 
+def making(
+    word: Callable[Concatenate[Any, _Parameters], _Item], face: Callable[[Any, _Item], _Result]
+) -> Callable[Concatenate[Any, _Parameters], _Result]:
+    """As `blocking`, of a method that gives an object which belongs to the other thread. face: shows it to this one, of (the `Face`,
+    the object)."""
+
+    @wraps(word)
+    def make(self: Face, /, *arguments: _Parameters.args, **named: _Parameters.kwargs) -> _Result:
+        async def there() -> _Item:
+            return word(self._inner, *arguments, **named)
+
+        return face(self, self._thread.call(there))
+
+    return make
+
+
 def _flatten(thread: Thread, items: AsyncIterator[_Item]) -> Iterator[_Item]:
     """One hop to the other thread per page, not per item."""
     pages = pages_of(items)

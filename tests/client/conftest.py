@@ -10,7 +10,7 @@ import pytest
 from msgspec import Raw
 
 from palimpsest.client import Client, connect
-from palimpsest.errors import DocumentNotFound, PalimpsestError
+from palimpsest.errors import Compacted, DocumentNotFound, PalimpsestError
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.connection import ServerConnection
 from palimpsest.protocol.cursor import decode_cursor, encode_cursor
@@ -67,6 +67,8 @@ class Feed:
         self.message = message
         self.position = position
         self.credit_bytes = message.credit_bytes
+        self.showing = message.snapshot
+        """Changes wait until the snapshot is through."""
 
 
 class ScriptedServer:
@@ -83,6 +85,12 @@ class ScriptedServer:
         self.applied: dict[tuple[str, int], m.Committed] = {}
         """By client id and request id; a repeat gets the first answer."""
         self.log: list[m.Change] = []
+        self.there: dict[str, int] = {}
+        """The documents that a snapshot shows, and their versions."""
+        self.oldest = 0
+        """A cursor before this position is of no use any more."""
+        self.interrupt: Callable[[Peer, str], bool] = lambda peer, document: False
+        """Asked after each document of a snapshot that is shown; True ends it there."""
         self.url = ""
         self._waiting: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._listener: asyncio.Server
@@ -144,17 +152,22 @@ class ScriptedServer:
         self.publish(message.document, version, message.delta)
         return answer
 
-    def publish(self, document: str, version: int, delta: Raw = NO_DELTA) -> None:
+    def publish(self, document: str, version: int, delta: Raw = NO_DELTA, *, more: int = 0, at: int = AT) -> None:
         position = len(self.log) + 1
-        self.log.append(m.Change((), position, document, "main", version, 1, AT, delta))
+        self.log.append(m.Change((), position, document, "main", version, 1, at, delta, None, more))
         for peer in self.peers:
             if not peer.transport.is_closing():
                 self.feed(peer)
 
+    def compact(self) -> None:
+        """All that was published is not kept any more."""
+        self.log.extend([self.log[-1]] if self.log else [m.Change((), 1, "other", "main", 1, 1, AT, NO_DELTA)])
+        self.oldest = len(self.log)
+
     def feed(self, peer: Peer) -> None:
         """Sends each subscription what it may have."""
         for number, feed in peer.subscriptions.items():
-            while feed.credit_bytes > 0 and feed.position < len(self.log):
+            while not feed.showing and feed.credit_bytes > 0 and feed.position < len(self.log):
                 change = self.log[feed.position]
                 feed.position += 1
                 sent = m.Change((number,), *[getattr(change, name) for name in change.__struct_fields__[1:]])
@@ -169,9 +182,27 @@ class ScriptedServer:
 
     def _on_subscribe(self, peer: Peer, message: m.Subscribe) -> None:
         position = len(self.log) if message.resume_after is None else decode_cursor(message.resume_after)[1]
+        if message.resume_after is not None and position < self.oldest:
+            raise Compacted("gone", cursor=message.resume_after, oldest=encode_cursor(EPOCH, self.oldest))
         peer.subscriptions[message.subscription] = Feed(message, position)
         peer.send(m.Subscribed(message.id, message.subscription, encode_cursor(EPOCH, position)))
+        if message.snapshot:
+            self._show(peer, message.subscription)
         self.feed(peer)
+
+    def _show(self, peer: Peer, number: int) -> None:
+        position = len(self.log)
+        for document, version in list(self.there.items()):
+            shown = (number,), position, document, "main", version, 1, AT, NO_DELTA, None, 0, Raw(b"\x07"), None, True
+            peer.send(m.Change(*shown))
+            if self.interrupt(peer, document):
+                return
+        peer.subscriptions[number].showing = False
+        for state in ("current", "live"):
+            self.mark(peer, number, state, position)
+
+    def mark(self, peer: Peer, number: int, state: str, position: int) -> None:
+        peer.send(m.Marker(number, state, encode_cursor(EPOCH, position)))
 
     def _on_credit(self, peer: Peer, message: m.Credit) -> None:
         peer.subscriptions[message.subscription].credit_bytes += message.credit_bytes

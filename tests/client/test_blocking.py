@@ -39,7 +39,9 @@ def client(url: str) -> Iterator[SyncClient]:
 def test_it_has_the_words_of_the_async_client() -> None:
     asynchronous = {name for name in dir(Client) if not name.startswith("_")}
     blocking = {name for name in dir(SyncClient) if not name.startswith("_")}
-    assert asynchronous - {"open"} == blocking - {"client_id"}
+    assert asynchronous - {"open", "on", "on_reconnect"} == blocking - {
+        "client_id"
+    }  # what calls back needs an event loop
 
 
 def test_documents(client: SyncClient) -> None:
@@ -171,6 +173,41 @@ def test_closing_a_subscription_ends_a_loop_in_another_thread(client: SyncClient
         reader.join(5)
     assert not reader.is_alive()
     assert found == [1]
+
+
+def test_what_is_there_comes_first(client: SyncClient) -> None:
+    client.create("n", {"a": 0}, by="ana")
+    with client.subscribe("n", start="snapshot", by="bo") as changes:
+        shown = next(changes)
+        assert (shown.snapshot, shown.value) == (True, {"a": 0})
+        client.update("n", {"a": 1}, by="ana")
+        client.update("n", {"a": 2}, by="bo")
+        assert (next(changes).version, changes.current) == (3, True)
+    with pytest.raises(InvalidRequest):
+        client.subscribe("n", start="then")  # type: ignore[arg-type]
+
+
+def test_transactions(client: SyncClient) -> None:
+    with client.subscribe("n/*", start="beginning") as changes:
+        client.transaction({"n/1": Create(1), "n/2": Create(2), "m": Create(3)})
+        groups = changes.transactions()
+        assert [change.document for change in next(groups)] == ["n/1", "n/2"]
+        changes.close()
+        assert list(groups) == []
+
+
+def test_watch_value(client: SyncClient) -> None:
+    client.create("config", {"a": 1})
+    with client.watch_value("config", path="a", default=0) as config:
+        assert (config.value, config.version, config.exists, config.connected) == (1, 1, True, True)
+        client.update("config", {"a": 2})
+        assert config.changed(timeout_seconds=5) == 2
+        with pytest.raises(TimeoutError):
+            config.changed(timeout_seconds=0.01)
+        assert 0 <= config.age_seconds < 5
+        client.delete("config")
+        assert (config.changed(), config.exists) == (0, False)
+    assert not config.connected
 
 
 def test_any_number_of_threads(client: SyncClient) -> None:

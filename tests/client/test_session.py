@@ -156,6 +156,28 @@ async def test_a_server_that_is_closing_leaves_requests_to_the_next(scripted: An
     assert len(scripted.peers) == 2
 
 
+async def test_a_resume_without_an_answer_is_tried_over_another_connection(scripted: Any, reach: Any) -> None:
+    """A server that says nothing is no reason to end a subscription."""
+    scripted.trouble = lambda peer, message: isinstance(message, m.Subscribe) and peer.number == 2
+    async with reach(timeout_seconds=0.05) as client, client.subscribe("a") as changes:
+        scripted.peers[0].cut()
+        await scripted.until(lambda: len(scripted.peers) == 3)
+        scripted.publish("a", 1)
+        assert (await anext(changes)).version == 1
+
+
+async def test_a_subscription_that_is_left_meanwhile_is_not_asked_for_again(scripted: Any, reach: Any) -> None:
+    scripted.trouble = lambda peer, message: isinstance(message, m.Subscribe) and peer.number == 2
+    async with reach() as client:
+        async with client.subscribe("a"):
+            scripted.peers[0].cut()
+            await scripted.until(lambda: sum(isinstance(message, m.Subscribe) for message in scripted.received) == 2)
+            scripted.peers[1].cut()
+        await scripted.until(lambda: len(scripted.peers) == 3)
+        await client.ping()
+        assert scripted.peers[2].subscriptions == {}
+
+
 async def test_overload_is_the_callers_to_handle(scripted: Any, reach: Any) -> None:
     def refuse(peer: Any, message: Any) -> None:
         peer.send(m.Failed(message.id, *Overloaded("full", limit="mailbox_items_max", maximum=3).to_wire()))

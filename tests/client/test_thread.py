@@ -8,7 +8,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from palimpsest.client.paged import Paged
-from palimpsest.client.thread import Thread, blocking, iterating
+from palimpsest.client.thread import Thread, blocking, iterating, making
 from palimpsest.errors import ConnectionLost
 
 
@@ -30,6 +30,10 @@ class Inner:
             raise ValueError(until)
         return Paged(self._pages(until))
 
+    def make(self, step: int = 0) -> int:
+        """Makes."""
+        return threading.get_ident() + step
+
     async def _pages(self, until: int) -> AsyncGenerator[Sequence[int], None]:
         try:
             for start in range(0, until, 3):
@@ -47,6 +51,11 @@ class Outer:
     add = blocking(Inner.add)
     count = iterating(Inner.count)
 
+    def _show(self, made: int) -> tuple[int, int]:
+        return made, threading.get_ident()
+
+    make = making(Inner.make, _show)
+
 
 @pytest.fixture
 def outer() -> Iterator[Outer]:
@@ -62,6 +71,14 @@ def test_a_word_is_the_same_and_waits(outer: Outer) -> None:
         outer.add(1, b=-1)
     assert inspect.signature(Outer.add) == inspect.signature(Inner.add)
     assert Outer.add.__doc__ == "Adds."
+
+
+def test_what_is_made_there_is_shown_here(outer: Outer) -> None:
+    there, here = outer.make()
+    assert there != here == threading.get_ident()
+    assert outer.make(step=1) == (there + 1, here)
+    assert inspect.signature(Outer.make) == inspect.signature(Inner.make)
+    assert Outer.make.__doc__ == "Makes."
 
 
 def test_items_take_a_hop_a_page(outer: Outer) -> None:

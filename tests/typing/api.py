@@ -18,6 +18,7 @@ from palimpsest.client import (
     Stats,
     SyncPolicies,
     SyncSubscription,
+    SyncWatchedValue,
 )
 from palimpsest.state.retention import Retention
 
@@ -162,7 +163,43 @@ async def subscriptions(client: pal.Client) -> None:
             assert_type(change.delta, pal.Delta)
             assert_type(change.cursor, str)
             assert_type(change.value, Any)
-    client.subscribe("notes/1", resume_after="cursor")
+    client.subscribe("notes/1", resume_after="cursor", start="snapshot", policy="disconnect", on_state=print)
+    moment = datetime(2020, 1, 1, tzinfo=UTC)
+    client.subscribe("notes/1", from_time=moment, speed=2.5, by="ana", tags={"a"}, tags_all=["b"], path="meta.stars")
+    client.subscribe("notes/1", from_version=3, kinds={pal.Kind.UPDATE}, values=True, policy="latest")
+    async with client.subscribe("notes/*", start="snapshot") as changes:
+        assert_type(changes.current, bool)
+        assert_type((await anext(changes)).snapshot, bool)
+        async for group in changes.transactions():
+            assert_type(group, list[pal.Change])
+
+
+async def reactions(client: pal.Client) -> None:
+    async def give_up(change: pal.Change, error: Exception) -> None: ...
+
+    @client.on("notes/*", tags={"publish"}, concurrency_max=4, retries=1, on_error=give_up, resume_after="cursor")
+    async def publish(change: pal.Change) -> None: ...
+
+    assert_type(publish, pal.Reaction)
+    async with publish:
+        assert_type(publish.cursor, str)
+        await publish.wait()
+
+    @client.on_reconnect
+    async def told(event: pal.Reconnected) -> None:
+        assert_type(event.attempts, int)
+        assert_type(event.seconds, float)
+
+    client.on_reconnect(lambda event: print(event.subscriptions))
+
+
+async def watching(client: pal.Client) -> None:
+    async with client.watch_value("config/main", branch="main", path=("a", 0), default={}) as config:
+        assert_type(config, pal.WatchedValue)
+        assert_type(config.value, Any)
+        assert_type(await config.changed(), Any)
+        assert_type(config.age_seconds, float)
+        assert_type(config.version, int | None)
 
 
 def blocking(url: str) -> None:
@@ -195,6 +232,10 @@ def blocking(url: str) -> None:
         with client.subscribe("**") as changes:
             assert_type(changes, SyncSubscription)
             assert_type(next(changes), pal.Change)
+            assert_type(changes.transactions(), Iterator[list[pal.Change]])
+        with client.watch_value("config/main", default=0) as config:
+            assert_type(config, SyncWatchedValue)
+            assert_type(config.changed(timeout_seconds=5), Any)
 
 
 async def embedded() -> None:
