@@ -28,8 +28,8 @@ setup: $(VENV)/.dev  ## Make the environment with all that development needs.
 serve: $(VENV)/.dev  ## Serve a store: STORE=state.db HOST=127.0.0.1 PORT=7411.
 	@exec $(BIN)/palimpsest serve "$(STORE)" --host "$(HOST)" --port "$(PORT)" $(ARGS)
 
-test: $(VENV)/.dev  ## Run the tests.
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev  ## Run the tests, on all cores.
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 docs: $(VENV)/.dev  ## Check the documents: links, tables, and that their examples run.
 	$(BIN)/python -m pytest tests/test_docs.py tests/test_readme.py $(ARGS)

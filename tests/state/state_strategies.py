@@ -8,11 +8,18 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import re
 from typing import Any
 
 from hypothesis import strategies as st
 
 from palimpsest.state import ops
+
+
+def shown(value: object) -> str:
+    """What a test is called that is about `value`: the same in every process, so without the address of an object."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
 
 KEYS = st.sampled_from(["a", "b", "c", "0", ""])
 STEPS = st.one_of(KEYS, st.integers(0, 3))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from state_strategies import any_op, documents, model_apply_fitting
+from state_strategies import any_op, documents, model_apply_fitting, shown
 
 from palimpsest.errors import DeltaFailed, InvalidDelta, InvalidPath, InvalidValue, LimitExceeded
 from palimpsest.limits import Limits
@@ -104,7 +104,7 @@ def test_values_are_copied() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [math.nan, (1,), {1, 2}, b"x", 2**64, "\ud800", object(), Increment(1), DELETE], ids=repr
+    "bad", [math.nan, (1,), {1, 2}, b"x", 2**64, "\ud800", object(), Increment(1), DELETE], ids=shown
 )
 def test_values_pass_the_door_at_once(bad: Any) -> None:
     for make in [
@@ -170,7 +170,7 @@ def test_indexes_are_checked(index: Any) -> None:
         [(2, 1, ""), (1, 1, "")],
         [(0, 2, ""), (1, 1, "")],
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_edits_are_checked(edits: Any) -> None:
     with pytest.raises((InvalidDelta, InvalidPath)):

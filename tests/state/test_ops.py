@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from state_strategies import PATHS, any_op, plain_values
+from state_strategies import PATHS, any_op, plain_values, shown
 
 from palimpsest.errors import InvalidDelta, InvalidPath, InvalidValue, LimitExceeded, PalimpsestError
 from palimpsest.limits import Limits
@@ -34,7 +34,7 @@ WIRE: list[tuple[ops.Op, list[Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("op", "wire"), WIRE, ids=repr)
+@pytest.mark.parametrize(("op", "wire"), WIRE, ids=shown)
 def test_the_numbers_never_change(op: ops.Op, wire: list[Any]) -> None:
     assert msgspec.msgpack.decode(encode_delta([op])) == [wire]
     assert decode_delta(msgspec.msgpack.encode([wire])) == [op]
@@ -94,7 +94,7 @@ def test_frozen_values_travel_as_plain_ones(path: Any, value: Any) -> None:
         None,
         {"op": "set"},
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_is_no_op(wire: Any) -> None:
     data = msgspec.msgpack.encode([[2, ["ok"]], wire])
@@ -150,8 +150,8 @@ def test_the_number_of_ops_is_bounded_before_they_are_decoded(head: str) -> None
 VALUED: list[ops.Op] = [op for op, _ in WIRE if hasattr(op, "value") and not isinstance(op, ops.JsonPatch)]
 
 
-@pytest.mark.parametrize("op", [*VALUED, ops.JsonPatch("add", "/a", 1)], ids=repr)
-@pytest.mark.parametrize("bad", [math.nan, b"", [b""], {"k": math.inf}, msgspec.msgpack.Ext(3, b""), {1: 2}], ids=repr)
+@pytest.mark.parametrize("op", [*VALUED, ops.JsonPatch("add", "/a", 1)], ids=shown)
+@pytest.mark.parametrize("bad", [math.nan, b"", [b""], {"k": math.inf}, msgspec.msgpack.Ext(3, b""), {1: 2}], ids=shown)
 def test_every_value_passes_the_door(op: ops.Op, bad: Any) -> None:
     bad_op = msgspec.structs.replace(op, value=bad)
     with pytest.raises(InvalidValue, match=rf"op 1 \({ops.name_of(op)} ") as caught:
@@ -200,7 +200,7 @@ def test_an_increment_is_finite(by: float) -> None:
         (ops.JsonPatch("add", "/a/b", []), 3),
         (ops.MergePatch({"a": {"b": 1}}), 2),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_the_depth_is_that_of_the_place(op: ops.Op, depth: int) -> None:
     data = encode_delta([op])

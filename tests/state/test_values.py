@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyrsistent import pmap, pset, pvector
-from state_strategies import model_equal, plain_values
+from state_strategies import model_equal, plain_values, shown
 
 from palimpsest.errors import InvalidValue, LimitExceeded
 from palimpsest.state.values import (
@@ -44,7 +44,7 @@ def nested(depth: int) -> Any:
 @pytest.mark.parametrize(
     "value",
     [None, True, 0, -(2**63), 2**64 - 1, 1.5, -0.0, "", "é☃", "\x00", [], {}, {"": [None]}, pmap({"a": pvector([1])})],
-    ids=repr,
+    ids=shown,
 )
 def test_what_passes_the_door(value: Any) -> None:
     check_value(value)
@@ -85,7 +85,7 @@ def test_what_passes_the_door(value: Any) -> None:
         {"\ud800": 2},
         pmap({1: 2}),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_what_does_not(value: Any) -> None:
     for outside, path in [(value, ""), ([0, value], "1"), ({"a": {"odd.key": [value]}}, 'a["odd.key"].0')]:
