@@ -15,14 +15,22 @@
     │   │   └── VersionPruned    it was there, and is not kept any more
     │   ├── MergeNotFound        no such pending merge
     │   ├── InvalidRequest       a well-formed message that makes no sense
+    │   ├── InvalidPerspective   a perspective that does not make sense
+    │   ├── PerspectiveNotFound
+    │   ├── SchemaViolation      a value that breaks a schema of its document
     │   └── CursorError
     │       ├── CursorInvalid    a cursor of another journal, or none at all
-    │       └── Compacted        a cursor that reaches back before what is retained
+    │       ├── Compacted        a cursor that reaches back before what is retained
+    │       └── ViewChanged      a cursor of a view that is another by now
     ├── Conflict              someone else got there first
     │   ├── DocumentExists
     │   ├── BranchExists
     │   ├── VersionConflict
     │   └── UndoConflict         what is to be taken back was changed again since
+    ├── AccessError           who asks has no right to it
+    │   ├── Unauthenticated      no token, or none that is good; the connection is closed
+    │   └── Forbidden
+    │       └── NotWritable         it cannot be written through the perspective
     ├── Overload              asked too much at once; try again later
     │   ├── Overloaded
     │   └── TooManyConnections
@@ -210,6 +218,34 @@ class InvalidRequest(UsageError):
     reason: str
 
 
+class InvalidPerspective(UsageError):
+    """`perspective`: its name; `path`: where in its definition, in written form; `reason`: why."""
+
+    code = "invalid_perspective"
+    perspective: str
+    path: str
+    reason: str
+
+
+class PerspectiveNotFound(UsageError):
+    """`perspective`: the name that was asked for, or the family."""
+
+    code = "perspective_not_found"
+    perspective: str
+
+
+class SchemaViolation(UsageError):
+    """The value that a document would have breaks a schema. `path`: where in the value, in written form; `rule`: the keyword of the
+    schema that says so, with the way to it, such as `properties.title.maxLength`; `reason`: in words."""
+
+    code = "schema_violation"
+    document: str
+    schema: str
+    path: str
+    rule: str
+    reason: str
+
+
 class CursorError(UsageError):
     code = "cursor"
 
@@ -227,6 +263,15 @@ class Compacted(CursorError):
     code = "compacted"
     cursor: str
     oldest: str
+
+
+class ViewChanged(CursorError):
+    """The perspective of a subscription, or the right to it, has changed: what it gave before does not fit what would follow. The client
+    begins with a fresh snapshot by itself. `perspective`: its name."""
+
+    code = "view_changed"
+    cursor: str
+    perspective: str
 
 
 class Conflict(PalimpsestError):
@@ -274,6 +319,35 @@ class UndoConflict(Conflict):
     branch: str
     version: int
     conflicts: list[dict[str, Any]]
+
+
+class AccessError(PalimpsestError):
+    """Who asks has no right to it; asking again will not help."""
+
+    code = "access"
+
+
+class Unauthenticated(AccessError):
+    """The server wants a token or a client's certificate, and did not get one that is good. The connection is closed."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(AccessError):
+    """`action`: the right that is missing; `document`: the name or pattern that was asked about, "" where it is the whole store. The
+    answer is the same whether or not the document exists."""
+
+    code = "forbidden"
+    action: str
+    document: str
+
+
+class NotWritable(Forbidden):
+    """`path`: as it was given. The answer is the same whether it is hidden, masked, computed or not there, or simply not `writable`."""
+
+    code = "not_writable"
+    perspective: str
+    path: str
 
 
 class Overload(PalimpsestError):

@@ -97,6 +97,7 @@ OrdinaryRequest = (
     | m.Abandon
     | m.GetMerge
     | m.ListMerges
+    | m.Through
 )
 """What an open connection says to the server."""
 

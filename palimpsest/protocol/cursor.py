@@ -1,7 +1,7 @@
 """Cursors: places in the log, as text that a client keeps and hands back without looking inside.
 
-The first character is the cursor's own version. Version 1 is `1`, the journal's epoch, and after a dot the position in hex;
-a journal in several partitions will add their positions after further dots. Only characters that need no escape in a URL or a
+The first character is the cursor's own version. Version 1 is `1`, the journal's epoch, and after a dot the position in hex; of what
+is seen through a perspective, a hyphen and 16 hex digits that say which view it is follow the epoch, and belong to it. A journal in several partitions will add their positions after further dots. Only characters that need no escape in a URL or a
 shell are used, and every place has exactly one text.
 """
 
@@ -14,7 +14,7 @@ from palimpsest.errors import CursorInvalid
 POSITION_MAX = 2**63 - 1
 
 _epoch = re.compile(r"[0-9a-f]{16}")
-_version_1 = re.compile(r"1([0-9a-f]{16})\.(0|[1-9a-f][0-9a-f]{0,15})")
+_version_1 = re.compile(r"1([0-9a-f]{16}(?:-[0-9a-f]{16})?)\.(0|[1-9a-f][0-9a-f]{0,15})")
 
 
 def is_epoch(text: str) -> bool:
@@ -23,7 +23,7 @@ def is_epoch(text: str) -> bool:
 
 
 def encode_cursor(epoch: str, position: int) -> str:
-    """The place after `position`. epoch: 16 hex digits; position: 0 (before everything) to 2^63 - 1."""
+    """The place after `position`. epoch: 16 hex digits, and those of the view; position: 0 (before everything) to 2^63 - 1."""
     return f"1{epoch}.{position:x}"
 
 

@@ -533,6 +533,23 @@ class ListMerges(Message, frozen=True, tag=33):
     limit: Integer = 1_000
 
 
+Viewed = Update | Create | Delete | Transact | Get | GetMany | List | History | Subscribe | Diff | Blame
+"""What can be asked through a perspective."""
+
+
+class Through(Message, frozen=True, tag=40):
+    """A request, answered as it would be, but in the words of a perspective: by its name; or, with a level, of that level of the family
+    of that name. Documents that the perspective is not for do not exist."""
+
+    perspective: str
+    level: Integer | None
+    request: Viewed
+
+    @property
+    def id(self) -> int:
+        return self.request.id
+
+
 Request = (
     Hello
     | Ping
@@ -568,6 +585,7 @@ Request = (
     | Abandon
     | GetMerge
     | ListMerges
+    | Through
 )
 
 
