@@ -43,6 +43,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions_per_connection_max: int = 10_000
     subscription_bytes_max: int = 1024 * 1024
     """What is on its way to one subscriber and not yet credited; beyond it, the subscriber is served from the log."""
+    view_cache_bytes_max: int = 64 * 1024 * 1024
+    """Of encoded views that are kept, of all perspectives together."""
     tail_bytes_max: int = 512 * 1024 * 1024
     """What is durable and not archived yet; beyond it, writes are refused as `Overloaded` until the archiver catches up."""
     awake_bytes_max: int = 1024 * 1024 * 1024

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from palimpsest.actors.asking import internal_error
+from palimpsest.actors.commands import Seen
 from palimpsest.actors.committer import Asker
 from palimpsest.actors.document import DocumentActor, Request
 from palimpsest.actors.joining import End, Guard, Inscribe
@@ -45,7 +46,7 @@ from palimpsest.words import MAIN, RECORD, Meta
 
 _PLACED_READS = (m.Blame, m.Digest)
 _TOLD_READS = (m.History, m.Blame, m.Digest)
-_WRITES = (m.Update, m.Create, m.Delete)
+_WRITES = (m.Update, m.Create, m.Delete, Seen)
 
 
 class Branches(Preparing):

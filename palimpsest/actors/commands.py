@@ -15,22 +15,27 @@ from msgspec import Raw
 from palimpsest.actors.stream import Stream, check_meta, ends, sets_all
 from palimpsest.errors import (
     Conflict,
+    DeltaFailed,
+    DocumentExists,
     InvalidRequest,
+    LimitExceeded,
+    NotWritable,
     PalimpsestError,
     UndoConflict,
     VersionPruned,
 )
-from palimpsest.protocol.messages import Entry
+from palimpsest.protocol.messages import Create, Delete, Entry, Update
 from palimpsest.state.conflicts import to_data
 from palimpsest.state.diff import diff
-from palimpsest.state.ops import Erase, Op, Set, decode_delta, encode_delta
+from palimpsest.state.lens import Lens
+from palimpsest.state.ops import Erase, Op, Set, check_ops, decode_delta, decode_unchecked, encode_delta
 from palimpsest.state.paths import format_path
 from palimpsest.state.record import check_record, label_ops, labels_of, prune_ops, pruned
 from palimpsest.state.redact import redact
 from palimpsest.state.retention import effective_tags, tag_matches
 from palimpsest.state.tree import NOTHING
 from palimpsest.state.undo import undo
-from palimpsest.state.values import Value, decode_value, encode_value, freeze
+from palimpsest.state.values import Value, check_value, decode_plain, decode_value, encode_value, freeze
 from palimpsest.state.working import Working
 from palimpsest.storage.events import NO_DELTA, Event
 from palimpsest.words import ERASED, RECORD, Kind, Meta, Parents
@@ -77,6 +82,19 @@ class Adopt(Command, frozen=True):
     """A version as it was elsewhere: of an `Import`."""
 
     entry: Entry | None = None
+
+
+class Seen(Command, frozen=True):
+    """An `Update`, `Create` or `Delete` in the words of a view. lens: what the view is."""
+
+    lens: Any = None
+    request: Any = None
+
+
+def seen(lens: Lens, request: Update | Create | Delete) -> Seen:
+    expect = None if type(request) is Create else request.expect  # type: ignore[union-attr]
+    common = (request.id, request.document, request.branch, request.repeat, request.meta, request.key, expect)
+    return Seen(*common, None, lens, request)
 
 
 class Note(Command, frozen=True):
@@ -134,6 +152,48 @@ def _take_back(stream: Stream, command: TakeBack, origin: str, now: int, more: i
     working = Working(current)
     working.apply(ops, depth_max=stream.limits.depth_max)
     return _make(stream, command, _UPDATE, working.freeze(), ops, origin, now, more)
+
+
+def _seen(stream: Stream, command: Seen, origin: str, now: int, more: int = 0) -> Event:
+    """What fails is told as the view has it, so that nothing can be learnt from it that the view does not show."""
+    request, lens, limits = command.request, command.lens, stream.limits
+    if type(request) is Create:
+        if stream.exists:
+            raise DocumentExists(
+                f"{stream.document!r} exists already, at version {stream.version}",
+                document=stream.document,
+                branch=stream.branch,
+                version=stream.version,
+            )
+        value = decode_plain(request.value)
+        check_value(value, depth_max=limits.depth_max)
+        (made,) = lens.written(NOTHING, [Set((), value)])
+        request = msgspec.structs.replace(request, value=Raw(encode_value(made.value)))
+        return stream.decide_create(request, origin, now, more)
+    if not stream.exists:
+        raise stream._not_found()
+    if command.expect is not None and command.expect != stream.version:
+        raise stream._conflict(command.expect)
+    if type(request) is Delete:
+        lens.source(())
+        return stream.decide_delete(request, origin, now, more)
+    ops = decode_unchecked(request.delta, limits)
+    check_ops(ops, depth_max=limits.depth_max)
+    delta = Raw(encode_delta(lens.written(stream.value(), ops)))
+    try:
+        return stream.decide_update(msgspec.structs.replace(request, delta=delta), origin, now, more)
+    except DeltaFailed:
+        raise NotWritable(
+            f"{stream.document!r} cannot be written so through {lens.name!r}",
+            action="write",
+            document=stream.document,
+            perspective=lens.name,
+            path="",
+        ) from None
+    except LimitExceeded as error:
+        raise LimitExceeded(
+            f"{stream.document!r} would be too large", limit=error.limit, maximum=error.maximum, actual=None
+        ) from None
 
 
 def _remove(stream: Stream, command: Remove, origin: str, now: int, more: int = 0) -> Event:
@@ -220,6 +280,7 @@ DECIDE: dict[type, Callable[..., Event]] = {
     TakeBack: _take_back,
     Remove: _remove,
     Adopt: _adopt,
+    Seen: _seen,
 }
 """What may be asked of a branch."""
 

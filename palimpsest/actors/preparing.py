@@ -211,7 +211,7 @@ class Preparing:
             ]
             return Start(branch, None, base if base.version else None, 0, said, now, held)
         main = await self.awake(document, MAIN)
-        if main.version or type(wanted.write) is not m.Create:
+        if main.version or type(getattr(wanted.write, "request", wanted.write)) is not m.Create:
             raise no_branch(document, branch)
         return Start(branch, None, None, 0, said, now, [Task(main, Guard(0, document, MAIN, expect=0))])
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from palimpsest.actors.commands import seen
 from palimpsest.actors.committer import Asker
 from palimpsest.actors.joining import SILENT_COMMANDS, Guard
 from palimpsest.errors import PalimpsestError
@@ -80,8 +81,20 @@ class Transaction:
         return made
 
 
+class SeenTransact(Transact, frozen=True):
+    """A transaction in the words of a view. lens: what the view is."""
+
+    lens: Any = None
+
+
 def write_of(message: Transact, part: Part) -> Write:
     """What a part of a transaction asks of its document."""
+    write = _write_of(message, part)
+    lens = message.lens if type(message) is SeenTransact else None
+    return write if lens is None or type(write) is Guard else seen(lens, write)  # type: ignore[arg-type]
+
+
+def _write_of(message: Transact, part: Part) -> Write:
     id, meta, key = message.id, message.meta, message.key
     if part.kind == Kind.UPDATE:
         return Update(id, part.document, part.body, part.branch, part.expect, False, meta, key)
