@@ -140,8 +140,8 @@ async def open_palimpsest(port: int, connections: int, subscribers: int) -> Asyn
         async def subscribe(client: palimpsest.Client) -> AsyncIterator[palimpsest.Change]:
             return aiter(await stack.enter_async_context(client.subscribe(workload.document_name(0))))
 
-        clients = await _few_at_once(connect, range(connections + subscribers))
-        changes = await _few_at_once(subscribe, clients[connections:])
+        clients = await few_at_once(connect, range(connections + subscribers))
+        changes = await few_at_once(subscribe, clients[connections:])
         yield PalimpsestSide(clients[:connections], changes)
 
 
@@ -163,11 +163,11 @@ async def open_redis(port: int, script: str, connections: int, subscribers: int)
             assert confirmation is not None
             return subscriber
 
-        clients = await _few_at_once(connect, range(connections))
-        yield RedisSide(clients, script, await _few_at_once(subscribe, range(subscribers)))
+        clients = await few_at_once(connect, range(connections))
+        yield RedisSide(clients, script, await few_at_once(subscribe, range(subscribers)))
 
 
-async def _few_at_once(make: Callable[[Item], Awaitable[Made]], items: Sequence[Item]) -> list[Made]:
+async def few_at_once(make: Callable[[Item], Awaitable[Made]], items: Sequence[Item]) -> list[Made]:
     """As gather, in groups that a server's queue of new connections has room for."""
     made: list[Made] = []
     for start in range(0, len(items), _CONNECT_AT_ONCE_MAX):
@@ -194,7 +194,7 @@ async def run_callers(operation: Callable[[int, int], Awaitable[None]], load: Ca
             before = after
 
     await asyncio.gather(*[call(caller) for caller in range(load.callers)])
-    return {"per_second": len(latencies) / load.seconds, **_percentiles(latencies)}
+    return {"per_second": len(latencies) / load.seconds, **percentiles(latencies)}
 
 
 async def run_subscribers(side: Side, load: Callers) -> dict[str, float]:
@@ -223,7 +223,7 @@ async def run_subscribers(side: Side, load: Callers) -> dict[str, float]:
     for follower in followers:
         follower.cancel()
     await asyncio.gather(*followers, return_exceptions=True)
-    return {"per_second": load.connections * len(latencies) / sum(latencies), **_percentiles(latencies)}
+    return {"per_second": load.connections * len(latencies) / sum(latencies), **percentiles(latencies)}
 
 
 class _Arrivals:
@@ -246,7 +246,7 @@ class _Arrivals:
             self._done.set_result(None)
 
 
-def _percentiles(latencies: list[float]) -> dict[str, float]:
+def percentiles(latencies: list[float]) -> dict[str, float]:
     """latencies: in seconds. In microseconds, the middle one and the one that 1% exceed."""
     if not latencies:
         raise SystemExit("nothing was answered while it was measured")

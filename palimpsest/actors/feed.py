@@ -3,6 +3,9 @@
 A subscription is a cursor over the log. One that is live is handed each change from memory as it becomes durable; one that
 has used up its credit is behind, costs nothing, and is read from the log when credit comes, until it has caught up. The step
 from the log to live is taken synchronously at the durable end, so that nothing falls between.
+
+Those who want more than the log has, such as whole values, are live in the same way, a step behind: a task of its own, the relay, makes
+each change once for all of them, and hands it on.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from palimpsest.actors.asking import internal_error
 from palimpsest.actors.committer import Entry
 from palimpsest.actors.following import Condition, Index
 from palimpsest.actors.jobs import Job
+from palimpsest.actors.making import Encoded, Maker, check_size, encode
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.tail import Tail
 from palimpsest.errors import (
@@ -26,7 +30,6 @@ from palimpsest.errors import (
     CursorInvalid,
     DocumentNotFound,
     InvalidRequest,
-    LimitExceeded,
     Overload,
     Overloaded,
     PalimpsestError,
@@ -50,14 +53,11 @@ from palimpsest.protocol.messages import (
 from palimpsest.state.names import Pattern
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Batch, Event
-from palimpsest.words import Kind
+from palimpsest.words import MAIN
 
 _ROWS_TOGETHER = 256
 _BYTES_TOGETHER = 256 * 1024
-_FRAME_OVERHEAD_BYTES = 16
 _AGAIN_SECONDS = 0.01
-_DELETE = int(Kind.DELETE)
-_NIL = Raw(b"\xc0")
 _NO_DELTA = Raw(b"\x90")
 _NAMES_TOGETHER = 64
 
@@ -89,6 +89,7 @@ class State(Enum):
     ENDED = "ended"
 
 
+_ALL = Pattern.parse("**")
 _POLICIES = ("all", "latest", "disconnect")
 
 
@@ -122,7 +123,7 @@ class Subscription:
         self.credit_bytes = message.credit_bytes
         self.shown = ""
         self.next = position
-        """While behind: the first position that was not looked at."""
+        """While behind: the first position that was not looked at. While live: what lies before it was looked at."""
         self.state = State.BEHIND
         self.queued = False
         """It waits for the reading task, which holds it at most once."""
@@ -171,8 +172,12 @@ class Feed:
         """Those that are handed on what happens, without whole values."""
         self._by_subscriber: dict[Subscriber, dict[int, Subscription]] = {}
         self._all: set[Subscription] = set()
-        self._valued: set[Subscription] = set()
-        """Those that want whole values are always read from the log, where each value can be made for its version."""
+        self._valued: Index[Subscription] = Index()
+        """Those that want whole values."""
+        self._maker = Maker(ask, limits)
+        self._relayed = tail.end
+        """The first position that the relay has not come to."""
+        self._news = anyio.Event()
         self._generation = 0
         """Rises whenever a subscription comes or goes; what an actor knows of its followers is as of a generation."""
         self._reading: deque[Subscription] = deque()
@@ -202,6 +207,8 @@ class Feed:
         own[message.subscription] = subscription
         self._all.add(subscription)
         if subscription.values:
+            if not self._valued:
+                self._relayed = self._tail.end
             self._valued.add(subscription)
         else:
             self._index.add(subscription)
@@ -225,34 +232,48 @@ class Feed:
         try:
             position = await self._find_start(message)
         except PalimpsestError as error:
-            if subscription.state is not State.ENDED:
-                self._end(subscription)
-                subscription.subscriber.reply(Failed(message.id, *error.to_wire()))
-            return
+            self._refuse(subscription, message.id, error)
         except Exception as error:
-            self._end(subscription)
-            subscription.subscriber.reply(Failed(message.id, *internal_error(message.id, error).to_wire()))
-            return
-        if subscription.state is not State.ENDED:
+            self._refuse(subscription, message.id, internal_error(message.id, error))
+        else:
+            if subscription.state is State.ENDED:
+                ended = InvalidRequest("the subscription was ended before it began", reason="subscription")
+                self._refuse(subscription, message.id, ended)
+                return
             subscription.next, subscription.state = position, State.BEHIND
             self._begin(subscription, message.id)
+
+    def _refuse(self, subscription: Subscription, id: int, error: PalimpsestError) -> None:
+        """The answer to its Subscribe, if the connection is still there to hear it."""
+        if subscription.state is not State.ENDED:
+            self._end(subscription)
+        if subscription.subscriber in self._by_subscriber:
+            subscription.subscriber.reply(Failed(id, *error.to_wire()))
 
     async def _find_start(self, message: Subscribe) -> int:
         if message.from_time is not None:
             return await self._reader.position_at(message.from_time)
         assert message.from_version is not None
-        document = await self._ask(Get(0, message.pattern, message.branch))
-        if message.from_version == document.version + 1:
+        name, branch, version = message.pattern, message.branch, message.from_version
+        try:
+            newest = (await self._ask(Get(0, name, branch))).version
+        except DocumentNotFound as error:
+            if error.version is None:
+                raise
+            newest = error.version
+        # Others may have become durable behind that one. From here to the end of the log there is no step in between.
+        newest = max(newest, self._newest(name, branch))
+        if version == newest + 1:
             return self._tail.end
-        return await self._reader.position_of(message.pattern, message.branch, message.from_version, document.version)
+        return await self._reader.position_of(name, branch, version, newest)
 
     def refresh(self, subscriber: Subscriber) -> None:
         """The connection is alive: those of its subscriptions that have heard nothing for long are told how far they have come, so
         that their cursors stay within what is kept."""
-        end = self._tail.end - 1
         for subscription in self._by_subscriber.get(subscriber, {}).values():
-            if subscription.state is State.LIVE and subscription.told_position < end and subscription.is_served:
-                self._send_marker(subscription, State.LIVE)
+            end = max(self._relayed, subscription.next) if subscription.values else self._tail.end
+            if subscription.state is State.LIVE and subscription.told_position < end - 1 and subscription.is_served:
+                self._send_marker(subscription, State.LIVE, end)
 
     def credit(self, message: Credit, subscriber: Subscriber) -> None:
         """A subscription that is over by now is no mistake of the client's."""
@@ -261,8 +282,7 @@ class Feed:
             return
         maximum = self._limits.subscription_bytes_max
         subscription.credit_bytes = min(maximum, subscription.credit_bytes + message.credit_bytes)
-        if subscription.state is State.BEHIND:
-            self._go_on(subscription)
+        self._go_on(subscription)
 
     def unsubscribe(self, number: int, subscriber: Subscriber) -> None:
         subscription = self._by_subscriber.get(subscriber, {}).get(number)
@@ -294,8 +314,8 @@ class Feed:
                 actor.followed_as_of = generation
             if actor.followers:
                 self._hand_on(position, event, actor.followers)
-        for subscription in self._valued:
-            self._go_on(subscription)
+        if self._valued:
+            self._news.set()
 
     async def run(self) -> None:
         """Reads the log for those who are behind, a piece for each in turn, until cancelled."""
@@ -307,6 +327,14 @@ class Feed:
                 subscription.queued = False
                 if subscription.state in (State.BEHIND, State.SHOWING) and subscription.is_served:
                     await self._read_on(subscription)
+
+    async def relay(self) -> None:
+        """Hands on changes with what had to be made for them, until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news = anyio.Event()
+            while self._valued and self._relayed < self._tail.end:
+                await self._relay_on()
 
     def statistics(self) -> dict[str, int]:
         behind = sum(subscription.state is State.BEHIND for subscription in self._all)
@@ -332,28 +360,43 @@ class Feed:
             if not live:
                 continue
             if encoded is None:
-                encoded = encode_change(_change(position, event, _NIL))
-            numbers = tuple([subscription.number for subscription in live])
-            message = addressed.get(numbers)
-            if message is None:
-                message = addressed[numbers] = address(encoded, numbers)
-            for subscription in live:
-                subscription.credit_bytes -= len(message)
-                subscription.told_position = position
-            subscriber.push(message)
+                encoded = encode(Row(position, event))
+            self._push(position, encoded, subscriber, live, addressed)
+
+    def _push(
+        self,
+        position: int,
+        encoded: Encoded,
+        subscriber: Subscriber,
+        live: list[Subscription],
+        addressed: dict[tuple[int, ...], bytes],
+    ) -> None:
+        """addressed: what was addressed already, by the numbers of those who get it."""
+        numbers = tuple([subscription.number for subscription in live])
+        message = addressed.get(numbers)
+        if message is None:
+            message = addressed[numbers] = address(encoded, numbers)
+        for subscription in live:
+            subscription.credit_bytes -= len(message)
+            subscription.told_position = position
+        subscriber.push(message)
 
     def _is_live(self, subscription: Subscription, position: int) -> bool:
         if subscription.state is not State.LIVE:
             return False
         if subscription.is_served:
             return True
-        if subscription.policy == "disconnect":
-            self._disconnect(subscription)
-            return False
         subscription.state = State.BEHIND
         subscription.next = position
-        self._mark(subscription)
+        self._fall_behind(subscription)
         return False
+
+    def _fall_behind(self, subscription: Subscription) -> None:
+        """There is a change for it that cannot be sent now."""
+        if subscription.policy == "disconnect" and subscription.told is State.LIVE:
+            self._disconnect(subscription)
+        else:
+            self._mark(subscription)
 
     def _disconnect(self, subscription: Subscription) -> None:
         error = Overloaded(
@@ -363,6 +406,49 @@ class Feed:
         )
         self._end(subscription)
         subscription.subscriber.reply(Ended(subscription.number, *error.to_wire()))
+
+    # --- a step behind -------------------------------------------------------------------------------------------
+
+    async def _relay_on(self) -> None:
+        """A piece of what is durable and was not handed on yet."""
+        try:
+            rows = await self._reader.rows(
+                self._relayed, rows_max=_ROWS_TOGETHER, bytes_max=_BYTES_TOGETHER, pattern=_ALL, branch=MAIN
+            )
+        except PalimpsestError:
+            self._leave_to_log(self._relayed)
+            return
+        for row in rows:
+            await self._relay_row(row)
+            self._relayed = row.position + 1
+
+    async def _relay_row(self, row: Row) -> None:
+        event, position = row.event, row.position
+        if not any(self._is_relayed(subscription, row) for subscription in self._valued.matching(*_where(event))):
+            return
+        try:
+            encoded = await self._maker.make(row)
+        except PalimpsestError:  # whoever is to hear of it does when it is read from the log
+            self._leave_to_log(position, event)
+            return
+        found: dict[Subscriber, list[Subscription]] = {}
+        for subscription in list(self._valued.matching(*_where(event))):
+            if self._is_relayed(subscription, row) and self._is_live(subscription, position):
+                found.setdefault(subscription.subscriber, []).append(subscription)
+        addressed: dict[tuple[int, ...], bytes] = {}
+        for subscriber, live in found.items():
+            self._push(position, encoded, subscriber, live, addressed)
+
+    def _is_relayed(self, subscription: Subscription, row: Row) -> bool:
+        return subscription.state is State.LIVE and subscription.next <= row.position and subscription.wants(row.event)
+
+    def _leave_to_log(self, position: int, event: Event | None = None) -> None:
+        """Those who are live, of whom event is wanted, go on from the log."""
+        self._relayed = max(self._relayed, self._tail.end if event is None else position + 1)
+        for subscription in [*self._all] if event is None else [*self._valued.matching(*_where(event))]:
+            if subscription.values and subscription.state is State.LIVE and subscription.next <= position:
+                subscription.state, subscription.next = State.BEHIND, position
+                self._go_on(subscription)
 
     # --- from the log --------------------------------------------------------------------------------------------
 
@@ -378,11 +464,10 @@ class Feed:
             self._work.set()
 
     def _caught_up(self, subscription: Subscription) -> None:
-        if not subscription.values:
-            subscription.state = State.LIVE
+        subscription.state = State.LIVE
         if subscription.told is not State.LIVE:
             subscription.told = State.LIVE
-            self._send_marker(subscription, State.LIVE)
+            self._send_marker(subscription, State.LIVE, self._tail.end)
 
     async def _show(self, subscription: Subscription) -> None:
         """A piece of what is there now."""
@@ -395,7 +480,7 @@ class Feed:
             subscription.shown = name
         if not found.more and subscription.state is State.SHOWING:
             subscription.state = State.BEHIND
-            self._send_marker(subscription, State.SHOWING)
+            self._send_marker(subscription, State.SHOWING, subscription.next)
 
     async def _show_one(self, subscription: Subscription, name: str) -> None:
         try:
@@ -404,7 +489,7 @@ class Feed:
             return  # deleted meanwhile, which is a change
         what = (document.document, subscription.branch, document.version, document.kind, document.at, _NO_DELTA)
         change = Change((), subscription.next - 1, *what, document.meta, 0, document.value, None, True)
-        self._send_alone(subscription, change)
+        self._send_alone(subscription, change.position, encode_change(change))
 
     async def _read_on(self, subscription: Subscription) -> None:
         try:
@@ -413,10 +498,14 @@ class Feed:
                 rows: list[Row] = []
             else:
                 rows = await self._rows(subscription)
-            for place, row in enumerate(rows):
-                if not subscription.is_served or subscription.state is State.ENDED:
+            last = _last_of_each(subscription, rows)
+            for row in rows:
+                if subscription.state is State.ENDED:
                     break
-                if subscription.follows(row.event) and not self._is_overtaken(subscription, rows, place):
+                if subscription.follows(row.event) and not self._is_overtaken(subscription, row, last):
+                    if not subscription.is_served:
+                        self._fall_behind(subscription)
+                        break
                     await self._send(subscription, row)
                 subscription.next = row.position + 1
         except (Overload, CommitFailed):
@@ -427,10 +516,7 @@ class Feed:
                 self._end(subscription)
                 subscription.subscriber.reply(Ended(subscription.number, *error.to_wire()))
             return
-        if subscription.state in (State.BEHIND, State.SHOWING):
-            if subscription.state is State.BEHIND and not subscription.is_served:
-                self._mark(subscription)
-            self._go_on(subscription)
+        self._go_on(subscription)
 
     async def _rows(self, subscription: Subscription) -> list[Row]:
         return await self._reader.rows(
@@ -441,42 +527,27 @@ class Feed:
             branch=subscription.branch,
         )
 
-    def _is_overtaken(self, subscription: Subscription, rows: Sequence[Row], place: int) -> bool:
-        """Whether it is left out, because a newer version of the same document comes."""
+    def _is_overtaken(self, subscription: Subscription, row: Row, last: dict[str, int]) -> bool:
+        """Whether it is left out, because a newer change of its document is to be sent. last: see `_last_of_each`."""
         if subscription.policy != "latest":
             return False
-        event = rows[place].event
-        return self._newest(event.document, event.branch) > event.version or any(
-            (later.event.document, later.event.branch) == (event.document, event.branch) for later in rows[place + 1 :]
-        )
+        event = row.event
+        if last[event.document] > row.position:
+            return True
+        # The newest version of all need not be one that the subscription wants.
+        return subscription.condition is None and self._newest(event.document, event.branch) > event.version
 
     async def _send(self, subscription: Subscription, row: Row) -> None:
-        value = _NIL
-        if subscription.values and row.event.kind != _DELETE:
-            value = await self._value(row.event)
-        self._send_alone(subscription, _change(row.position, row.event, value))
+        encoded = await self._maker.make(row) if subscription.values else encode(row)
+        self._send_alone(subscription, row.position, encoded)
 
-    def _send_alone(self, subscription: Subscription, change: Change) -> None:
-        message = address(encode_change(change), (subscription.number,))
-        maximum = self._limits.frame_bytes_max - _FRAME_OVERHEAD_BYTES
-        if len(message) > maximum:
-            raise LimitExceeded(
-                f"version {change.version} of {change.document!r} and its value are {len(message)} bytes together",
-                limit="frame_bytes_max",
-                maximum=self._limits.frame_bytes_max,
-                actual=len(message),
-            )
+    def _send_alone(self, subscription: Subscription, position: int, encoded: Encoded) -> None:
+        message = address(encoded, (subscription.number,))
+        check_size(len(message), self._limits)
         subscription.credit_bytes -= len(message)
-        subscription.told_position = change.position
+        subscription.told_position = position
         if subscription.state is not State.ENDED:
             subscription.subscriber.push(message)
-
-    async def _value(self, event: Event) -> Raw:
-        try:
-            document = await self._ask(Get(0, event.document, event.branch, event.version))
-        except DocumentNotFound:
-            return _NIL
-        return document.value
 
     # --- inside --------------------------------------------------------------------------------------------------
 
@@ -490,10 +561,10 @@ class Feed:
         """The subscriber hears that it fell behind, once."""
         if subscription.told is not State.BEHIND:
             subscription.told = State.BEHIND
-            self._send_marker(subscription, State.BEHIND)
+            self._send_marker(subscription, State.BEHIND, subscription.next)
 
-    def _send_marker(self, subscription: Subscription, state: State) -> None:
-        position = self._tail.end if state is State.LIVE else subscription.next
+    def _send_marker(self, subscription: Subscription, state: State, position: int) -> None:
+        """position: the first that it says nothing about."""
         subscription.told_position = position - 1
         cursor = encode_cursor(self.epoch, position - 1)
         name = "current" if state is State.SHOWING else state.value
@@ -504,10 +575,17 @@ class Feed:
         self._all.discard(subscription)
         self._by_subscriber.get(subscription.subscriber, {}).pop(subscription.number, None)
         if subscription.values:
-            self._valued.discard(subscription)
+            self._valued.remove(subscription)
         else:
             self._index.remove(subscription)
             self._generation += 1
+
+
+def _last_of_each(subscription: Subscription, rows: Sequence[Row]) -> dict[str, int]:
+    """By document, the position of the last that the subscription follows; empty where it gets all of them."""
+    if subscription.policy != "latest":
+        return {}
+    return {row.event.document: row.position for row in rows if subscription.follows(row.event)}
 
 
 def _check_start(message: Subscribe, pattern: Pattern) -> None:
@@ -529,18 +607,5 @@ def _check_start(message: Subscribe, pattern: Pattern) -> None:
         raise InvalidRequest("where changes are left out, the others have to come with whole values", reason="policy")
 
 
-def _change(position: int, event: Event, value: Raw) -> Change:
-    return Change(
-        (),
-        position,
-        event.document,
-        event.branch,
-        event.version,
-        event.kind,
-        event.at,
-        event.delta,
-        event.meta,
-        event.more,
-        value,
-        event.parents,
-    )
+def _where(event: Event) -> tuple[str, str]:
+    return event.document, event.branch

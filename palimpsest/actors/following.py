@@ -70,6 +70,9 @@ class Index(Generic[F]):
     def __init__(self) -> None:
         self._by_place: dict[tuple[str, str], dict[F, None]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._by_place)
+
     def add(self, follower: F) -> None:
         self._by_place.setdefault(_place(follower), {})[follower] = None
 

@@ -238,6 +238,7 @@ class Partition:
         self._lookups.begin(tasks)
         tasks.start_soon(self._guard, self.committer.run)
         tasks.start_soon(self._guard, self.feed.run)
+        tasks.start_soon(self._guard, self.feed.relay)
         tasks.start_soon(self._guard, self._sweep)
         tasks.start_soon(self._guard, self.trimmer.run)
         self.errands.start(tasks)

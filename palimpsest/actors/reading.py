@@ -362,10 +362,19 @@ class Reader:
         )
         if rows:
             return rows[0].position
-        kind = VersionPruned if version <= newest else VersionNotFound
-        what = "is not kept any more, or was not made there" if version <= newest else "is not there"
-        raise kind(
-            f"version {version} of {document!r} on {branch!r} {what}",
+        gaps = await self.archive.gaps(document, branch)
+        if any(gap.first <= version <= gap.last for gap in gaps):
+            raise VersionPruned(
+                f"version {version} of {document!r} on {branch!r} is not kept any more",
+                document=document,
+                branch=branch,
+                version=version,
+                newest=newest,
+                oldest=gaps[-1].last + 1,
+            )
+        why = f"was not made on {branch!r}" if version <= newest else f"is not there on {branch!r}"
+        raise VersionNotFound(
+            f"version {version} of {document!r} {why}; the newest is {newest}",
             document=document,
             branch=branch,
             version=version,

@@ -33,12 +33,18 @@ _EDITS_SHOWN_MAX = 5
 
 _sorted_encoder = msgspec.json.Encoder(order="sorted")
 
-_KIND_STYLES = {"create": "green", "update": "cyan", "delete": "red", "erase": "red"}
+_KIND_STYLES = {"create": "green", "update": "cyan", "delete": "red", "erase": "red", "snapshot": "dim"}
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Called while the error is handled. It is no failure of the command, as Rich would have it: see `session`."""
+        raise  # noqa: PLE0704
 
 
 def console(*, stderr: bool = False) -> Console:
     """A console on what stdout or stderr is now; lines are never wrapped."""
-    return Console(stderr=stderr, soft_wrap=True, highlight=False)
+    return _Console(stderr=stderr, soft_wrap=True, highlight=False)
 
 
 def print_json(answer: Any) -> None:
@@ -63,12 +69,9 @@ def print_lines(lines: Iterable[Text]) -> None:
 
 
 def print_entry(version: Version | Change) -> None:
-    """A version for people: what is said of it, and what changed."""
-    out = console()
-    out.print(about_version(version))
-    if version.delta is not None:
-        for line in delta_lines(version.delta):
-            out.print(Text("    ").append_text(line))
+    """A version for people: what is said of it, and what changed. Written as one."""
+    lines = [] if version.delta is None else delta_lines(version.delta)
+    console().print(Text("\n    ").join([about_version(version), *lines]))
 
 
 def print_made(version: Version, as_json: bool) -> None:
@@ -130,11 +133,8 @@ def version_json(version: Version) -> dict[str, Any]:
         "tags": sorted(version.tags),
         "request": version.request,
         "repeat": version.repeat,
+        **_parents_json(version),
     }
-    if version.parents is not None:
-        if version.parents.base is not None:
-            answer["base"] = node_text(version.parents.base)
-        answer["merged"] = [node_text(node) for node in version.parents.merged]
     if version.delta is not None:
         answer["delta"] = delta_json(version.delta)
     return answer
@@ -150,12 +150,23 @@ def change_json(change: Change, *, values: bool) -> dict[str, Any]:
         "by": change.by,
         "description": change.description,
         "tags": sorted(change.tags),
+        "more": change.more,
+        "snapshot": change.snapshot,
+        **_parents_json(change),
         "delta": delta_json(change.delta),
         "cursor": change.cursor,
     }
-    if values:
+    if values or change.snapshot:
         answer["value"] = change.value
     return answer
+
+
+def _parents_json(said: Version | Change) -> dict[str, Any]:
+    """What it comes from beside the version before it: no keys where there is nothing, as for most."""
+    if said.parents is None:
+        return {}
+    base = {} if said.parents.base is None else {"base": node_text(said.parents.base)}
+    return base | {"merged": [node_text(node) for node in said.parents.merged]}
 
 
 def delta_json(delta: Delta) -> list[dict[str, Any]]:
@@ -174,11 +185,12 @@ def about_document(document: Document) -> Text:
 
 
 def about_version(version: Version | Change) -> Text:
-    line = _about(version, version.document, version.kind.name.lower())
-    return line.append_text(about_parents(version)) if isinstance(version, Version) else line
+    is_shown = isinstance(version, Change) and version.snapshot
+    line = _about(version, version.document, "snapshot" if is_shown else version.kind.name.lower())
+    return line.append_text(about_parents(version))
 
 
-def about_parents(version: Version) -> Text:
+def about_parents(version: Version | Change) -> Text:
     """What it comes from beside the version before it; empty where there is nothing, as for most."""
     line = Text(style="dim")
     if version.parents is not None and version.parents.base is not None:

@@ -1,0 +1,97 @@
+"""Changes that have to be made for their readers, because they come with more than the log has: once for all who want the same."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from msgspec import Raw
+
+from palimpsest.errors import DocumentNotFound, LimitExceeded
+from palimpsest.limits import Limits
+from palimpsest.protocol.changes import encode_change
+from palimpsest.protocol.messages import Change, Document, Get
+from palimpsest.storage.contracts import Row
+from palimpsest.storage.events import Event
+from palimpsest.words import Kind
+
+NIL = Raw(b"\xc0")
+_DELETE = int(Kind.DELETE)
+_FRAME_OVERHEAD_BYTES = 16
+_KEPT_MAX = 4_096
+_KEPT_BYTES_MAX = 16 * 1024 * 1024
+
+Encoded = tuple[bytes, bytes]
+"""What is before the list of subscriptions, and what is after it."""
+
+
+class Maker:
+    """ask: reads a document, as anybody would."""
+
+    def __init__(self, ask: Callable[[Get], Awaitable[Document]], limits: Limits) -> None:
+        self._ask = ask
+        self._limits = limits
+        self._kept: OrderedDict[int, Encoded] = OrderedDict()
+        """The newest that were made, by position."""
+        self._bytes = 0
+
+    async def make(self, row: Row) -> Encoded:
+        """The change with the whole value after it. Raises LimitExceeded where no frame is large enough, and what a read does."""
+        kept = self._kept.get(row.position)
+        return kept if kept is not None else self._keep(row.position, encode(row, await self._value(row.event)))
+
+    async def _value(self, event: Event) -> Raw:
+        if event.kind == _DELETE:
+            return NIL
+        try:
+            document = await self._ask(Get(0, event.document, event.branch, event.version))
+        except DocumentNotFound:
+            return NIL
+        return document.value
+
+    def _keep(self, position: int, encoded: Encoded) -> Encoded:
+        size = _size(encoded)
+        check_size(size, self._limits)
+        if position not in self._kept and size * 4 <= _KEPT_BYTES_MAX:
+            self._kept[position] = encoded
+            self._bytes += size
+            while self._bytes > _KEPT_BYTES_MAX or len(self._kept) > _KEPT_MAX:
+                self._bytes -= _size(self._kept.popitem(last=False)[1])
+        return encoded
+
+
+def encode(row: Row, value: Raw = NIL) -> Encoded:
+    return encode_change(change_of(row.position, row.event, value))
+
+
+def change_of(position: int, event: Event, value: Raw) -> Change:
+    """To nobody yet."""
+    return Change(
+        (),
+        position,
+        event.document,
+        event.branch,
+        event.version,
+        event.kind,
+        event.at,
+        event.delta,
+        event.meta,
+        event.more,
+        value,
+        event.parents,
+    )
+
+
+def check_size(size: int, limits: Limits) -> None:
+    """Raises LimitExceeded where a change of that many bytes does not fit into a frame."""
+    if size > limits.frame_bytes_max - _FRAME_OVERHEAD_BYTES:
+        raise LimitExceeded(
+            f"a change and its value are {size} bytes together",
+            limit="frame_bytes_max",
+            maximum=limits.frame_bytes_max,
+            actual=size,
+        )
+
+
+def _size(encoded: Encoded) -> int:
+    return len(encoded[0]) + len(encoded[1])
