@@ -50,6 +50,7 @@ from palimpsest.server.proof import verify_store as verify
 from palimpsest.server.restoring import restore_store as restore
 from palimpsest.state import DELETE, Append, Delta, Increment, Insert, Remove
 from palimpsest.state.conflicts import CONFLICT, Conflict
+from palimpsest.state.perspectives import Mask, Perspective
 from palimpsest.state.retention import Retention
 from palimpsest.words import Kind, Parents
 
@@ -79,12 +80,14 @@ __all__ = [
     "Kind",
     "Limits",
     "ManualClock",
+    "Mask",
     "MergeConflict",
     "MergePart",
     "MergeResult",
     "PalimpsestError",
     "Parents",
     "PendingMerge",
+    "Perspective",
     "PruneReport",
     "Reaction",
     "Reconnected",

@@ -109,4 +109,3 @@ class Catalog:
     def _forget_perspective(self, name: str) -> None:
         self._perspectives.pop(name, None)
         self._lenses.clear()
-

@@ -23,7 +23,6 @@ from palimpsest.protocol import messages as m
 from palimpsest.protocol.messages import Committed, Create, Delete, Get, Update
 from palimpsest.state.lines import Line
 from palimpsest.state.record import labels_of
-from palimpsest.state.system import check_system
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Event
 from palimpsest.words import MAIN, RECORD, Meta, Parents
@@ -65,6 +64,9 @@ _DECIDE: Decisions = {
     **joining.DECIDE,
 }
 
+_FREE_OF_SCHEMAS = frozenset((Delete, commands.Remove, commands.Adopt, *joining.SILENT_COMMANDS))
+"""What makes no value that a schema could refuse, or one that was there already."""
+
 _DECIDE_ABSENT: Decisions = {
     commands.Remove: commands.DECIDE[commands.Remove],  # what a deleted branch had can be erased
     joining.Begin: joining.DECIDE[joining.Begin],
@@ -86,7 +88,7 @@ def key_of(document: str, branch: str) -> Key:
 class DocumentActor(Stream):
     """One document branch that is awake, or on its way to be."""
 
-    table: ClassVar[Decisions] = _DECIDE
+    all: ClassVar[Decisions] = _DECIDE
 
     __slots__ = (
         "__weakref__",
@@ -104,6 +106,7 @@ class DocumentActor(Stream):
         "positions",
         "registry",
         "seen",
+        "table",
         "used",
         "waiting",
     )
@@ -115,6 +118,8 @@ class DocumentActor(Stream):
         self.record = UNKNOWN
         self.asleep = True
         """It is not known yet what it is."""
+        self.table = self.all
+        """What decides for it while it is there."""
         self.decisions = self.table
         self.line: Line | None = None
         """Of a branch other than `main` that is there."""
@@ -138,6 +143,12 @@ class DocumentActor(Stream):
         self.followers: Any = ()
         """The feed's own: who follows this stream, as of its generation `followed_as_of`."""
         self.followed_as_of = -1
+
+    def be_held(self, by_schemas: bool) -> None:
+        """Whether what is written to it is held to a schema."""
+        self.table = HELD if by_schemas else self.all
+        if not self.is_absent:
+            self.decisions = self.table
 
     # --- the branch ----------------------------------------------------------------------------------------------
 
@@ -410,14 +421,15 @@ class DocumentActor(Stream):
 def _checked(decide: Callable[..., Event]) -> Callable[..., Event]:
     """As decide; what it makes of the document is then held to what its name promises, or has not happened."""
 
-    def checked(stream: Stream, message: Any, origin: str, now: int, more: int = 0) -> Event:
+    def checked(stream: DocumentActor, message: Any, origin: str, now: int, more: int = 0) -> Event:
         mark = stream.mark()
         try:
             event = decide(stream, message, origin, now, more)
+            check = stream.registry.check_system
             if stream.exists:
-                check_system(stream.document, stream.value())
+                check(stream.document, stream.value())
             else:
-                check_system(stream.document, None, deleted=True)
+                check(stream.document, None, deleted=True)
         except BaseException:
             stream.restore(mark)
             raise
@@ -429,8 +441,29 @@ def _checked(decide: Callable[..., Event]) -> Callable[..., Event]:
 class SystemActor(DocumentActor):
     """A document of the server's own: what is written to it has to make sense."""
 
-    table: ClassVar[Decisions] = {kind: _checked(decide) for kind, decide in _DECIDE.items()}
+    all: ClassVar[Decisions] = {kind: _checked(decide) for kind, decide in _DECIDE.items()}
     __slots__ = ()
+
+
+def _held(decide: Callable[..., Event]) -> Callable[..., Event]:
+    """As decide; what it makes of the document is then held to the schemas of its name, or has not happened."""
+
+    def held(stream: DocumentActor, message: Any, origin: str, now: int, more: int = 0) -> Event:
+        mark = stream.mark()
+        try:
+            event = decide(stream, message, origin, now, more)
+            if stream.exists:
+                stream.registry.schemas.check(stream.document, stream.value())
+        except BaseException:
+            stream.restore(mark)
+            raise
+        return event
+
+    return held
+
+
+HELD: Decisions = {kind: decide if kind in _FREE_OF_SCHEMAS else _held(decide) for kind, decide in _DECIDE.items()}
+"""What decides for documents that a schema speaks of."""
 
 
 def _refused(stream: Stream, message: Any, origin: str, now: int, more: int = 0) -> Event:
@@ -441,7 +474,7 @@ def _refused(stream: Stream, message: Any, origin: str, now: int, more: int = 0)
 class RecordActor(DocumentActor):
     """What is said of a document's versions."""
 
-    table: ClassVar[Decisions] = {
+    all: ClassVar[Decisions] = {
         **dict.fromkeys(_DECIDE, _refused),
         **commands.DECIDE_FOR_RECORDS,
         **joining.DECIDE_FOR_RECORDS,
@@ -454,7 +487,12 @@ def make_actor(document: str, branch: str, registry: Registry) -> DocumentActor:
     if branch == RECORD:
         return RecordActor(document, RECORD, registry)
     branch = MAIN if branch == MAIN else branch
-    return (SystemActor if document.startswith("$") else DocumentActor)(document, branch, registry)
+    if document.startswith("$"):
+        return SystemActor(document, branch, registry)
+    actor = DocumentActor(document, branch, registry)
+    if registry.schemas.concerns(document):
+        actor.be_held(True)
+    return actor
 
 
 _REQUESTS = (*get_args(Write), *get_args(Lookup), Ready)

@@ -11,7 +11,7 @@ each change once for all of them, and hands it on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -22,7 +22,7 @@ from palimpsest.actors.asking import internal_error
 from palimpsest.actors.committer import Entry
 from palimpsest.actors.following import Condition, Index
 from palimpsest.actors.jobs import Job
-from palimpsest.actors.making import Encoded, Maker, check_size, encode
+from palimpsest.actors.making import Around, Encoded, Made, Maker, check_size, encode
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.tail import Tail
 from palimpsest.errors import (
@@ -33,6 +33,7 @@ from palimpsest.errors import (
     Overload,
     Overloaded,
     PalimpsestError,
+    ViewChanged,
 )
 from palimpsest.limits import Limits
 from palimpsest.protocol.changes import address, encode_change
@@ -50,10 +51,11 @@ from palimpsest.protocol.messages import (
     Subscribe,
     Subscribed,
 )
+from palimpsest.state.lens import Lens
 from palimpsest.state.names import Pattern
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Batch, Event
-from palimpsest.words import MAIN
+from palimpsest.words import MAIN, Kind
 
 _ROWS_TOGETHER = 256
 _BYTES_TOGETHER = 256 * 1024
@@ -89,6 +91,7 @@ class State(Enum):
     ENDED = "ended"
 
 
+_ERASE = int(Kind.ERASE)
 _ALL = Pattern.parse("**")
 _POLICIES = ("all", "latest", "disconnect")
 
@@ -98,6 +101,7 @@ class Subscription:
         "branch",
         "condition",
         "credit_bytes",
+        "lens",
         "next",
         "number",
         "pattern",
@@ -111,12 +115,16 @@ class Subscription:
         "values",
     )
 
-    def __init__(self, message: Subscribe, subscriber: Subscriber, pattern: Pattern, position: int) -> None:
+    def __init__(
+        self, message: Subscribe, subscriber: Subscriber, pattern: Pattern, position: int, lens: Lens | None
+    ) -> None:
         self.subscriber = subscriber
         self.number = message.subscription
         self.pattern = pattern
         self.branch = message.branch
         self.values = message.values
+        self.lens = lens
+        """What it sees documents through; None: as they are."""
         self.policy = message.policy
         condition = Condition(message)
         self.condition = None if condition.is_empty else condition
@@ -137,12 +145,23 @@ class Subscription:
         """Whether anything may be sent to it now."""
         return self.credit_bytes > 0 and not self.subscriber.paused
 
+    @property
+    def is_relayed(self) -> bool:
+        """It wants more than the log has."""
+        return self.values or self.lens is not None
+
     def follows(self, event: Event) -> bool:
         return event.branch == self.branch and self.pattern.matches(event.document) and self.wants(event)
 
     def wants(self, event: Event) -> bool:
-        """Of what it follows."""
+        """Of what it follows; through a lens, as far as that can be told before it is seen what the view has of it."""
+        if self.lens is not None:
+            return self.lens.is_for(event.document)
         return self.condition is None or self.condition.holds(event)
+
+    def wants_made(self, made: Made | None) -> bool:
+        """Of what it wants."""
+        return made is not None and (self.lens is None or self.condition is None or self.condition.holds(made.event))
 
 
 class Feed:
@@ -156,25 +175,28 @@ class Feed:
         epoch: str,
         ask: Callable[[Get], Awaitable[Document]],
         names: Callable[[List], Awaitable[Names]],
+        ask_through: Callable[[Lens, Get], Awaitable[Document]],
+        around: Around,
         newest: Callable[[str, str], int],
         start_job: Callable[[Job], None],
     ) -> None:
-        """names: answers a request. newest: the durable version of a document branch that is awake, 0 of one that is not."""
+        """names: answers a request. ask_through: as ask, in a view's words. newest: the durable version of a document branch that is awake, 0 of one that is not."""
         self.epoch = epoch
         self._reader = reader
         self._tail = tail
         self._limits = limits
         self._ask = ask
         self._names = names
+        self._ask_through = ask_through
         self._newest = newest
         self._start_job = start_job
         self._index: Index[Subscription] = Index()
         """Those that are handed on what happens, without whole values."""
         self._by_subscriber: dict[Subscriber, dict[int, Subscription]] = {}
         self._all: set[Subscription] = set()
-        self._valued: Index[Subscription] = Index()
-        """Those that want whole values."""
-        self._maker = Maker(ask, limits)
+        self._relaying: Index[Subscription] = Index()
+        """Those that want more than the log has."""
+        self._maker = Maker(ask, around, limits)
         self._relayed = tail.end
         """The first position that the relay has not come to."""
         self._news = anyio.Event()
@@ -185,8 +207,8 @@ class Feed:
 
     # --- what a connection asks ----------------------------------------------------------------------------------
 
-    def subscribe(self, message: Subscribe, subscriber: Subscriber) -> None:
-        """Answers with Subscribed. Raises InvalidName, InvalidRequest, Overloaded or CursorInvalid."""
+    def subscribe(self, message: Subscribe, subscriber: Subscriber, lens: Lens | None = None) -> None:
+        """Answers with Subscribed. Raises InvalidName, InvalidRequest, Overloaded, CursorInvalid or ViewChanged."""
         own = self._by_subscriber.setdefault(subscriber, {})
         maximum = self._limits.subscriptions_per_connection_max
         if len(own) >= maximum:
@@ -201,15 +223,15 @@ class Feed:
             raise InvalidRequest("a negative credit", reason="credit_bytes")
         pattern = Pattern.parse(message.pattern)
         _check_start(message, pattern)
-        position = self._tail.end if message.resume_after is None else self._position_after(message.resume_after)
-        subscription = Subscription(message, subscriber, pattern, position)
+        position = self._tail.end if message.resume_after is None else self._position_after(message.resume_after, lens)
+        subscription = Subscription(message, subscriber, pattern, position, lens)
         subscription.credit_bytes = min(subscription.credit_bytes, self._limits.subscription_bytes_max)
         own[message.subscription] = subscription
         self._all.add(subscription)
-        if subscription.values:
-            if not self._valued:
+        if subscription.is_relayed:
+            if not self._relaying:
                 self._relayed = self._tail.end
-            self._valued.add(subscription)
+            self._relaying.add(subscription)
         else:
             self._index.add(subscription)
             self._generation += 1
@@ -222,7 +244,7 @@ class Feed:
         self._begin(subscription, message.id)
 
     def _begin(self, subscription: Subscription, id: int) -> None:
-        cursor = encode_cursor(self.epoch, subscription.next - 1)
+        cursor = self._cursor(subscription, subscription.next - 1)
         subscription.told_position = subscription.next - 1
         subscription.subscriber.reply(Subscribed(id, subscription.number, cursor))
         self._go_on(subscription)
@@ -271,7 +293,7 @@ class Feed:
         """The connection is alive: those of its subscriptions that have heard nothing for long are told how far they have come, so
         that their cursors stay within what is kept."""
         for subscription in self._by_subscriber.get(subscriber, {}).values():
-            end = max(self._relayed, subscription.next) if subscription.values else self._tail.end
+            end = max(self._relayed, subscription.next) if subscription.is_relayed else self._tail.end
             if subscription.state is State.LIVE and subscription.told_position < end - 1 and subscription.is_served:
                 self._send_marker(subscription, State.LIVE, end)
 
@@ -308,13 +330,15 @@ class Feed:
         if not self._all:
             return
         generation = self._generation
+        if any(entry[3].kind == _ERASE for entry in entries):
+            self._maker.forget()
         for position, (actor, _, _, event) in enumerate(entries, batch.position):
             if actor.followed_as_of != generation:
                 actor.followers = self._followers(event)
                 actor.followed_as_of = generation
             if actor.followers:
                 self._hand_on(position, event, actor.followers)
-        if self._valued:
+        if self._relaying:
             self._news.set()
 
     async def run(self) -> None:
@@ -333,7 +357,7 @@ class Feed:
         while True:
             await self._news.wait()
             self._news = anyio.Event()
-            while self._valued and self._relayed < self._tail.end:
+            while self._relaying and self._relayed < self._tail.end:
                 await self._relay_on()
 
     def statistics(self) -> dict[str, int]:
@@ -416,37 +440,50 @@ class Feed:
                 self._relayed, rows_max=_ROWS_TOGETHER, bytes_max=_BYTES_TOGETHER, pattern=_ALL, branch=MAIN
             )
         except PalimpsestError:
-            self._leave_to_log(self._relayed)
+            position, self._relayed = self._relayed, self._tail.end
+            self._leave_to_log(position, list(self._all))
             return
         for row in rows:
             await self._relay_row(row)
             self._relayed = row.position + 1
 
     async def _relay_row(self, row: Row) -> None:
-        event, position = row.event, row.position
-        if not any(self._is_relayed(subscription, row) for subscription in self._valued.matching(*_where(event))):
-            return
-        try:
-            encoded = await self._maker.make(row)
-        except PalimpsestError:  # whoever is to hear of it does when it is read from the log
-            self._leave_to_log(position, event)
-            return
+        event = row.event
+        wanted: dict[tuple[str, bool], list[Subscription]] = {}
+        for subscription in self._relaying.matching(*_where(event)):
+            if self._is_relayed(subscription, row):
+                lens = subscription.lens
+                wanted.setdefault(("" if lens is None else lens.digest, subscription.values), []).append(subscription)
+        for subscriptions in wanted.values():
+            first = subscriptions[0]
+            try:
+                made = await self._maker.make(row, first.lens, values=first.values)
+            except PalimpsestError:  # whoever is to hear of it does when it is read from the log
+                self._leave_to_log(row.position, subscriptions)
+            else:
+                if made is not None:
+                    self._hand_on_made(row, made, subscriptions)
+
+    def _hand_on_made(self, row: Row, made: Made, subscriptions: list[Subscription]) -> None:
         found: dict[Subscriber, list[Subscription]] = {}
-        for subscription in list(self._valued.matching(*_where(event))):
-            if self._is_relayed(subscription, row) and self._is_live(subscription, position):
+        for subscription in subscriptions:
+            if (
+                self._is_relayed(subscription, row)
+                and subscription.wants_made(made)
+                and self._is_live(subscription, row.position)
+            ):
                 found.setdefault(subscription.subscriber, []).append(subscription)
         addressed: dict[tuple[int, ...], bytes] = {}
         for subscriber, live in found.items():
-            self._push(position, encoded, subscriber, live, addressed)
+            self._push(row.position, made.encoded, subscriber, live, addressed)
 
     def _is_relayed(self, subscription: Subscription, row: Row) -> bool:
         return subscription.state is State.LIVE and subscription.next <= row.position and subscription.wants(row.event)
 
-    def _leave_to_log(self, position: int, event: Event | None = None) -> None:
-        """Those who are live, of whom event is wanted, go on from the log."""
-        self._relayed = max(self._relayed, self._tail.end if event is None else position + 1)
-        for subscription in [*self._all] if event is None else [*self._valued.matching(*_where(event))]:
-            if subscription.values and subscription.state is State.LIVE and subscription.next <= position:
+    def _leave_to_log(self, position: int, subscriptions: Iterable[Subscription]) -> None:
+        """Those of them who are live go on from the log."""
+        for subscription in subscriptions:
+            if subscription.is_relayed and subscription.state is State.LIVE and subscription.next <= position:
                 subscription.state, subscription.next = State.BEHIND, position
                 self._go_on(subscription)
 
@@ -476,7 +513,8 @@ class Feed:
         for name in found.names:
             if not subscription.is_served or subscription.state is not State.SHOWING:
                 return
-            await self._show_one(subscription, name)
+            if subscription.lens is None or subscription.lens.is_for(name):
+                await self._show_one(subscription, name)
             subscription.shown = name
         if not found.more and subscription.state is State.SHOWING:
             subscription.state = State.BEHIND
@@ -484,7 +522,8 @@ class Feed:
 
     async def _show_one(self, subscription: Subscription, name: str) -> None:
         try:
-            document = await self._ask(Get(0, name, subscription.branch))
+            request, lens = Get(0, name, subscription.branch), subscription.lens
+            document = await (self._ask(request) if lens is None else self._ask_through(lens, request))
         except DocumentNotFound:
             return  # deleted meanwhile, which is a change
         what = (document.document, subscription.branch, document.version, document.kind, document.at, _NO_DELTA)
@@ -538,8 +577,12 @@ class Feed:
         return subscription.condition is None and self._newest(event.document, event.branch) > event.version
 
     async def _send(self, subscription: Subscription, row: Row) -> None:
-        encoded = await self._maker.make(row) if subscription.values else encode(row)
-        self._send_alone(subscription, row.position, encoded)
+        if not subscription.is_relayed:
+            self._send_alone(subscription, row.position, encode(row))
+            return
+        made = await self._maker.make(row, subscription.lens, values=subscription.values)
+        if made is not None and subscription.wants_made(made):
+            self._send_alone(subscription, row.position, made.encoded)
 
     def _send_alone(self, subscription: Subscription, position: int, encoded: Encoded) -> None:
         message = address(encoded, (subscription.number,))
@@ -551,8 +594,36 @@ class Feed:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _position_after(self, cursor: str) -> int:
+    def end(self, subscription: Subscription, error: PalimpsestError) -> None:
+        """It is over, and its subscriber hears why."""
+        if subscription.state is not State.ENDED:
+            self._end(subscription)
+            subscription.subscriber.reply(Ended(subscription.number, *error.to_wire()))
+
+    def of(self, subscriber: Subscriber) -> list[Subscription]:
+        return list(self._by_subscriber.get(subscriber, {}).values())
+
+    def look_again(self, lens_of: Callable[[str, int | None], Lens]) -> None:
+        """Perspectives have changed: whose view is another now begins anew. lens_of: by name and level; raises PerspectiveNotFound."""
+        for subscription in list(self._all):
+            lens = subscription.lens
+            if lens is None:
+                continue
+            try:
+                if lens_of(lens.name, lens.level).digest != lens.digest:
+                    raise _changed(lens)
+            except PalimpsestError as error:
+                self.end(subscription, error)
+
+    def _cursor(self, subscription: Subscription, position: int) -> str:
+        lens = subscription.lens
+        return encode_cursor(self.epoch if lens is None else f"{self.epoch}-{lens.digest}", position)
+
+    def _position_after(self, cursor: str, lens: Lens | None) -> int:
         epoch, position = decode_cursor(cursor)
+        epoch, _, view = epoch.partition("-")
+        if position and view != ("" if lens is None else lens.digest):
+            raise _changed(lens, cursor)
         if epoch != self.epoch or position >= self._tail.end:
             raise CursorInvalid(f"cursor {cursor!r} is of another journal than this one", cursor=cursor)
         return position + 1
@@ -566,7 +637,7 @@ class Feed:
     def _send_marker(self, subscription: Subscription, state: State, position: int) -> None:
         """position: the first that it says nothing about."""
         subscription.told_position = position - 1
-        cursor = encode_cursor(self.epoch, position - 1)
+        cursor = self._cursor(subscription, position - 1)
         name = "current" if state is State.SHOWING else state.value
         subscription.subscriber.reply(Marker(subscription.number, name, cursor))
 
@@ -574,8 +645,8 @@ class Feed:
         subscription.state = State.ENDED
         self._all.discard(subscription)
         self._by_subscriber.get(subscription.subscriber, {}).pop(subscription.number, None)
-        if subscription.values:
-            self._valued.remove(subscription)
+        if subscription.is_relayed:
+            self._relaying.remove(subscription)
         else:
             self._index.remove(subscription)
             self._generation += 1
@@ -605,6 +676,11 @@ def _check_start(message: Subscribe, pattern: Pattern) -> None:
         raise InvalidRequest(f"{message.policy!r} is none of the policies {', '.join(_POLICIES)}", reason="policy")
     if message.policy == "latest" and not message.values:
         raise InvalidRequest("where changes are left out, the others have to come with whole values", reason="policy")
+
+
+def _changed(lens: Lens | None, cursor: str = "") -> ViewChanged:
+    name = "" if lens is None else lens.name
+    return ViewChanged("what this subscription sees has changed", cursor=cursor, perspective=name)
 
 
 def _where(event: Event) -> tuple[str, str]:

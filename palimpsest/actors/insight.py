@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -10,7 +11,7 @@ from msgspec import Raw
 from palimpsest.actors.commands import Become, Note, TakeBack
 from palimpsest.actors.document import DocumentActor
 from palimpsest.actors.reading import Reader, entry_of, labelled
-from palimpsest.actors.stream import Stream, ends, starts_line
+from palimpsest.actors.stream import Stream, ends
 from palimpsest.actors.tracing import Traced, Tracing
 from palimpsest.errors import DocumentNotFound, LimitExceeded, PalimpsestError, VersionPruned
 from palimpsest.limits import Limits
@@ -33,7 +34,7 @@ from palimpsest.state.ops import decode_delta, encode_delta
 from palimpsest.state.record import pruned
 from palimpsest.state.tree import NOTHING, Misfit, find
 from palimpsest.storage.contracts import Row
-from palimpsest.words import RECORD, Meta, Node
+from palimpsest.words import RECORD, Meta, Node, Parents
 
 _NO_DELTA = Raw(b"\x90")
 _PATH_BYTES = 16
@@ -144,13 +145,8 @@ class Insight:
         """The value that a version met; NOTHING where the document did not exist. Raises VersionPruned."""
         event = row.event
         version = event.version
-        if starts_line(event):
-            assert event.parents is not None
-            assert event.parents.base is not None
-            node = event.parents.base
-        else:
-            node = (event.branch, version - 1)
-        if version == 1 or (node[1] < line_at(actor.record, (event.branch, version)).first and node[0] == event.branch):
+        node = _node_before(actor.record, event.branch, version, event.parents)
+        if node is None:
             return NOTHING
         try:
             stream = await self._reader.stream_at(actor, node)
@@ -160,6 +156,14 @@ class Insight:
                 **error.data,
             ) from None
         return stream.value() if stream.exists else NOTHING
+
+    async def around(self, actor: DocumentActor, version: int, parents: Parents | None) -> tuple[Any, Any]:
+        """The frozen values before and after a version that was made on the actor's branch, NOTHING where the document did not exist.
+        Raises VersionPruned."""
+        branch = actor.branch
+        node = _node_before(actor.record, branch, version, parents)
+        before = NOTHING if node is None else await self._reader.value_at(actor.document, node)
+        return before, await self._reader.value_at(actor.document, (branch, version))
 
     async def _existing(self, actor: DocumentActor, node: Node) -> Stream:
         """Raises DocumentNotFound where the document was deleted then."""
@@ -172,6 +176,17 @@ class Insight:
                 version=node[1],
             )
         return stream
+
+
+def _node_before(record: Any, branch: str, version: int, parents: Parents | None) -> Node | None:
+    """What a version was made on; None where there was nothing."""
+    if parents is not None and parents.base is not None:
+        node = parents.base
+    else:
+        node = (branch, version - 1)
+    if version == 1 or (node[1] < line_at(record, (branch, version)).first and node[0] == branch):
+        return None
+    return node
 
 
 def _common(message: Revert | Undo) -> tuple[int, str, str, bool, Meta | None, str | None]:

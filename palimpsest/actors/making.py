@@ -1,44 +1,83 @@
-"""Changes that have to be made for their readers, because they come with more than the log has: once for all who want the same."""
+"""Changes that have to be made for their readers: with whole values, or in the words of a view; once for all who want the same."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from typing import Any
 
+import msgspec
 from msgspec import Raw
 
+from palimpsest.actors.stream import ends, starts_line
+from palimpsest.actors.views import encode_view, view_delta
 from palimpsest.errors import DocumentNotFound, LimitExceeded
 from palimpsest.limits import Limits
 from palimpsest.protocol.changes import encode_change
 from palimpsest.protocol.messages import Change, Document, Get
+from palimpsest.state.lens import Lens
+from palimpsest.state.ops import Op, decode_delta, encode_delta
+from palimpsest.state.tree import NOTHING
+from palimpsest.state.working import apply_delta
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Event
-from palimpsest.words import Kind
+from palimpsest.words import Kind, Parents
 
 NIL = Raw(b"\xc0")
-_DELETE = int(Kind.DELETE)
+_UPDATE, _DELETE = int(Kind.UPDATE), int(Kind.DELETE)
 _FRAME_OVERHEAD_BYTES = 16
 _KEPT_MAX = 4_096
 _KEPT_BYTES_MAX = 16 * 1024 * 1024
+_NEWEST_MAX = 256
+_ANY_DEPTH = 1 << 30
 
 Encoded = tuple[bytes, bytes]
 """What is before the list of subscriptions, and what is after it."""
+
+Around = Callable[[str, str, int, Parents | None], Awaitable[tuple[Any, Any]]]
+"""The frozen values before and after a version, by document, branch, version, and what it was made from; NOTHING where the document did
+not exist."""
+
+
+class Made(msgspec.Struct, gc=False, frozen=True):
+    """event: as its readers have it."""
+
+    encoded: Encoded
+    event: Event
 
 
 class Maker:
     """ask: reads a document, as anybody would."""
 
-    def __init__(self, ask: Callable[[Get], Awaitable[Document]], limits: Limits) -> None:
+    def __init__(self, ask: Callable[[Get], Awaitable[Document]], around: Around, limits: Limits) -> None:
         self._ask = ask
+        self._around = around
         self._limits = limits
-        self._kept: OrderedDict[int, Encoded] = OrderedDict()
-        """The newest that were made, by position."""
+        self._kept: OrderedDict[tuple[int, str, bool], Made | None] = OrderedDict()
+        """The last that were made, by position, view, and whether they come with values."""
         self._bytes = 0
+        self._newest: OrderedDict[tuple[str, str], tuple[int, Any]] = OrderedDict()
+        """Of documents that were looked at last: a version and the frozen value after it."""
+        self._decoded: tuple[int, list[Op]] = (-1, [])
 
-    async def make(self, row: Row) -> Encoded:
-        """The change with the whole value after it. Raises LimitExceeded where no frame is large enough, and what a read does."""
-        kept = self._kept.get(row.position)
-        return kept if kept is not None else self._keep(row.position, encode(row, await self._value(row.event)))
+    async def make(self, row: Row, lens: Lens | None, *, values: bool) -> Made | None:
+        """None: nothing that the view shows has changed. Raises LimitExceeded where no frame is large enough, and what a read does."""
+        if lens is not None and row.event.kind == _UPDATE and not lens.concerns(self._ops(row)):
+            return None
+        key = (row.position, "" if lens is None else lens.digest, values)
+        if key in self._kept:
+            return self._kept[key]
+        if lens is None:
+            made = Made(encode(row, await self._value(row.event)), row.event)
+        else:
+            made = await self._seen(row, lens, values)
+        return self._keep(key, made)
+
+    def forget(self) -> None:
+        """Something was erased."""
+        self._kept.clear()
+        self._newest.clear()
+        self._bytes = 0
 
     async def _value(self, event: Event) -> Raw:
         if event.kind == _DELETE:
@@ -49,15 +88,48 @@ class Maker:
             return NIL
         return document.value
 
-    def _keep(self, position: int, encoded: Encoded) -> Encoded:
-        size = _size(encoded)
+    async def _seen(self, row: Row, lens: Lens, values: bool) -> Made | None:
+        event = row.event
+        before, after = await self._values_around(row)
+        found = view_delta(lens, event.kind, before, after)
+        if found is None:
+            return None
+        kind, ops = found
+        event = msgspec.structs.replace(event, kind=kind, delta=Raw(encode_delta(ops)))
+        value = Raw(encode_view(lens.view(after))) if values and after is not NOTHING else NIL
+        return Made(encode(msgspec.structs.replace(row, event=event), value), event)
+
+    async def _values_around(self, row: Row) -> tuple[Any, Any]:
+        event = row.event
+        key = (event.document, event.branch)
+        version, before = self._newest.get(key, (0, None))
+        if version == event.version - 1 and version and not starts_line(event):
+            ops = self._ops(row)
+            base = None if before is NOTHING else before
+            after = NOTHING if ends(event.kind, ops) else apply_delta(base, ops, depth_max=_ANY_DEPTH)
+        else:
+            before, after = await self._around(event.document, event.branch, event.version, event.parents)
+        if event.version >= version:
+            self._newest[key] = (event.version, after)
+            self._newest.move_to_end(key)
+            if len(self._newest) > _NEWEST_MAX:
+                self._newest.popitem(last=False)
+        return before, after
+
+    def _ops(self, row: Row) -> list[Op]:
+        if self._decoded[0] != row.position:
+            self._decoded = (row.position, decode_delta(row.event.delta))
+        return self._decoded[1]
+
+    def _keep(self, key: tuple[int, str, bool], made: Made | None) -> Made | None:
+        size = _size(made)
         check_size(size, self._limits)
-        if position not in self._kept and size * 4 <= _KEPT_BYTES_MAX:
-            self._kept[position] = encoded
+        if key not in self._kept and size * 4 <= _KEPT_BYTES_MAX:
+            self._kept[key] = made
             self._bytes += size
             while self._bytes > _KEPT_BYTES_MAX or len(self._kept) > _KEPT_MAX:
                 self._bytes -= _size(self._kept.popitem(last=False)[1])
-        return encoded
+        return made
 
 
 def encode(row: Row, value: Raw = NIL) -> Encoded:
@@ -93,5 +165,5 @@ def check_size(size: int, limits: Limits) -> None:
         )
 
 
-def _size(encoded: Encoded) -> int:
-    return len(encoded[0]) + len(encoded[1])
+def _size(made: Made | None) -> int:
+    return 0 if made is None else len(made.encoded[0]) + len(made.encoded[1])

@@ -15,6 +15,7 @@ import anyio.abc
 from palimpsest.actors.archiver import PAUSE_SECONDS, STEP_BYTES, Archiver, is_large, pause_seconds
 from palimpsest.actors.asking import Gathering, Question, internal_error
 from palimpsest.actors.branches import Branches
+from palimpsest.actors.catalog import Catalog
 from palimpsest.actors.committer import Asker, Committer, Entry
 from palimpsest.actors.document import DocumentActor, Lookup, Write
 from palimpsest.actors.errands import Errands
@@ -29,6 +30,7 @@ from palimpsest.actors.registry import Registry
 from palimpsest.actors.stream import check_meta, is_whole
 from palimpsest.actors.tail import Tail
 from palimpsest.actors.trimming import Trimmer
+from palimpsest.actors.views import Views
 from palimpsest.clock import SystemClock
 from palimpsest.errors import (
     CommitFailed,
@@ -75,17 +77,21 @@ from palimpsest.protocol.messages import (
     Resolve,
     Revert,
     Subscribe,
+    Through,
     Transact,
     Undo,
     Unsubscribe,
     Update,
 )
+from palimpsest.state.lens import Lens
 from palimpsest.state.names import Pattern
 from palimpsest.state.ops import decode_delta
+from palimpsest.state.perspectives import PERSPECTIVES
 from palimpsest.state.rules import Resolver
+from palimpsest.state.schemas import SCHEMAS
 from palimpsest.storage.contracts import Archive, Head, Journal, JournalEnd
 from palimpsest.storage.events import Batch, decode_events
-from palimpsest.words import MAIN, Kind, Meta
+from palimpsest.words import MAIN, Kind, Meta, Parents
 
 log = get_logger("palimpsest.actors")
 
@@ -144,6 +150,7 @@ class Partition:
         self.keeper = Keeper(archive, self.registry, limits, now or SystemClock().now, self.settled)
         self.trimmer = Trimmer(journal, self.tail, self.committer, trim_keep_bytes)
         self.errands = Errands(self.registry, self.keeper, self.trimmer, limits, self.settled, self.branches)
+        self.catalog = Catalog()
         self.feed = Feed(
             self.reader,
             self.tail,
@@ -151,6 +158,8 @@ class Partition:
             journal.epoch,
             self.ask,
             lambda message: self._names(message, Pattern.parse(message.pattern)),
+            self._ask_through,
+            self._around,
             self.registry.newest,
             self._jobs.start,
         )
@@ -208,6 +217,19 @@ class Partition:
         }
         """What is called for a request: (message, peer, now), by the message's type. now: microseconds since the epoch, by
         the server's clock. Every request that has an id is answered exactly once; nothing is raised."""
+        self.views = Views(
+            self.registry,
+            self.registry.builder,
+            limits,
+            self.routes,
+            self._start_answer,
+            self.feed.subscribe,
+            self._around,
+        )
+        self.routes[Through] = self._through
+        self.registry.check_system = self.catalog.check
+        self.registry.schemas = self.catalog.schemas
+        self.catalog.watch(self._on_catalog)
         self._reads: dict[type, Callable[[DocumentActor, Any], Awaitable[object]]] = {
             Get: self.reader.document,
             History: self.reader.history,
@@ -246,6 +268,8 @@ class Partition:
         if self._archiver is not None:
             tasks.start_soon(self._guard, self._archive_inline)
         self.registry.start_waking()
+        await self.catalog.load(self.branches.names_of, self.ask)
+        self.registry.look_again_at_schemas()
         self._to_archive.set()
         self._check_tail()
 
@@ -302,6 +326,7 @@ class Partition:
             "jobs": len(self._jobs) + len(self._lookups),
             **self.registry.statistics(),
             **self.feed.statistics(),
+            **self.views.statistics(),
         }
 
     # --- requests ------------------------------------------------------------------------------------------------
@@ -369,6 +394,27 @@ class Partition:
             self.feed.subscribe(message, peer)
         except PalimpsestError as error:
             peer.fail(message.id, error)
+
+    def _through(self, message: Through, peer: Peer, now: int) -> None:
+        try:
+            lens = self.catalog.lens(message.perspective, message.level)
+        except PalimpsestError as error:
+            peer.fail(message.id, error)
+        else:
+            self.views.route(message.request, lens, peer, now)
+
+    async def _ask_through(self, lens: Lens, message: Get) -> Document:
+        return await self.views.ask(lens, message)
+
+    async def _around(self, document: str, branch: str, version: int, parents: Parents | None) -> tuple[Any, Any]:
+        actor = await self.branches.awake(document, branch)
+        return await self.insight.around(actor, version, parents)
+
+    def _on_catalog(self, name: str) -> None:
+        if name.startswith(PERSPECTIVES):
+            self.feed.look_again(self.catalog.lens)
+        elif name.startswith(SCHEMAS):
+            self.registry.look_again_at_schemas()
 
     def _credit(self, message: Credit, peer: Peer, now: int) -> None:
         self.feed.credit(message, peer)
@@ -506,6 +552,12 @@ class Partition:
     def _on_durable(self, batch: Batch, entries: list[Entry]) -> None:
         self.tail.append(batch)
         self.registry.on_durable(batch, entries)
+        for entry in entries:
+            event = entry[3]
+            if event.document.startswith("$"):
+                self.catalog.on_durable(event)
+            if event.kind == _ERASE:
+                self.views.cache.forget(event.document)
         self.feed.on_durable(batch, entries)
         if self._reported > self.tail.start:
             self.archived(self._reported)

@@ -47,6 +47,8 @@ from palimpsest.protocol.messages import GUARD, Part, Transact
 from palimpsest.state.lines import live_line
 from palimpsest.state.names import check_branch, check_name
 from palimpsest.state.ops import decode_delta
+from palimpsest.state.schemas import Schemas
+from palimpsest.state.system import check_system
 from palimpsest.state.working import apply_delta
 from palimpsest.storage.contracts import Archive, Stretch
 from palimpsest.storage.events import Batch, Event
@@ -79,6 +81,10 @@ class Registry:
         self.tail = tail
         self.committer: Committer
         """Set by the partition, which joins the two."""
+        self.check_system: Callable[..., None] = check_system
+        """What values of documents whose names begin with `$` have to pass."""
+        self.schemas = Schemas()
+        """Of all documents."""
         self.actors: dict[Key, DocumentActor] = {}
         self.existence: dict[str, tuple[int, bool]] = {}
         """Documents that the tail made or deleted: (position, whether it exists since)."""
@@ -102,6 +108,12 @@ class Registry:
         self._asleep: deque[DocumentActor] = deque()
         self._waking = False
         self._stalled: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+
+    def look_again_at_schemas(self) -> None:
+        """They have changed: what is written from now on is held to what they say now."""
+        for actor in self.actors.values():
+            if actor.branch is not RECORD and not actor.document.startswith("$"):
+                actor.be_held(self.schemas.concerns(actor.document))
 
     # --- routing -------------------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from palimpsest.state.ops import Op, Set, decode_delta, encode_delta
 from palimpsest.state.touching import touches
 from palimpsest.state.tree import NOTHING, Misfit, find
 from palimpsest.state.values import decode_value, encode_value, thaw
-from palimpsest.words import Kind
+from palimpsest.words import Kind, Parents
 
 _CREATE, _UPDATE, _DELETE, _ERASE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 _NIL = b"\xc0"
@@ -42,7 +42,7 @@ _ROWS_LOOKED_AT_MAX = 256
 """To find that nothing which a view shows was touched since; after more it is made again."""
 _TOGETHER = 64
 
-Around = Callable[[str, str, int, Any], Awaitable[tuple[Any, Any]]]
+Around = Callable[[str, str, int, Parents | None], Awaitable[tuple[Any, Any]]]
 
 
 class Cache:
@@ -93,8 +93,7 @@ class Views:
         subscribe: Callable[[m.Subscribe, Any, Lens], None],
         around: Around,
     ) -> None:
-        """routes: for requests as anybody asks them. around: the frozen values before and after an entry of a history, NOTHING where
-        the document did not exist, by document, the branch that was asked about, and the entry."""
+        """routes: for requests as anybody asks them. around: see `making`."""
         self.cache = Cache(limits.view_cache_bytes_max)
         self._registry = registry
         self._builder = builder
@@ -253,16 +252,14 @@ class Views:
             delta = await self._delta(request.document, entry.branch or request.branch, entry, lens)
             if delta is not None and (request.path is None or touches(delta[1], request.path)):
                 kind, ops = delta
-                entries.append(
-                    msgspec.structs.replace(entry, kind=kind, delta=Raw(encode_delta(ops)), request=None)
-                )
+                entries.append(msgspec.structs.replace(entry, kind=kind, delta=Raw(encode_delta(ops)), request=None))
         return msgspec.structs.replace(answer, entries=tuple(entries))
 
     async def _delta(self, document: str, branch: str, entry: m.Entry, lens: Lens) -> tuple[int, list[Op]] | None:
         ops = decode_delta(entry.delta)
         if entry.kind == _UPDATE and not lens.concerns(ops):
             return None
-        before, after = await self._around(document, branch, entry.version, entry)
+        before, after = await self._around(document, branch, entry.version, entry.parents)
         return view_delta(lens, entry.kind, before, after)
 
     def _diff(self, request: m.Diff, lens: Lens, peer: Asker, now: int) -> None:

@@ -1,13 +1,22 @@
 """The room of those who wait on the far side: the async client, and the sync face over it."""
 
 from palimpsest.client.asking import OnProgress
-from palimpsest.client.blocking import SyncClient, SyncPolicies, SyncSubscription, SyncWatchedValue, connect_sync
+from palimpsest.client.blocking import (
+    SyncClient,
+    SyncPerspectives,
+    SyncPolicies,
+    SyncSchemas,
+    SyncSubscription,
+    SyncWatchedValue,
+    connect_sync,
+)
 from palimpsest.client.client import Client, connect
 from palimpsest.client.editing import Draft, ListDraft, MapDraft
 from palimpsest.client.feeds import FeedOptions, Policy, Start
 from palimpsest.client.grouping import Transactions
 from palimpsest.client.merging import Branch, MergeConflict, MergePart, MergeResult, PendingMerge
 from palimpsest.client.parts import Join, Target
+from palimpsest.client.perspectives import Perspectives
 from palimpsest.client.places import AnyNode, Which
 from palimpsest.client.reactions import Handler, OnError, Reaction
 from palimpsest.client.reconnecting import OnReconnect, Reconnected
@@ -16,6 +25,7 @@ from palimpsest.client.requests import Changes, Create
 from palimpsest.client.resolving import ABSENT, BASE, OURS, THEIRS, Choice, Resolutions, Value
 from palimpsest.client.results import Change, Document, Version
 from palimpsest.client.retention import Policies
+from palimpsest.client.schemas import SchemaDocuments
 from palimpsest.client.settings import Settings
 from palimpsest.client.subscription import OnState, Subscription
 from palimpsest.client.watching import WatchedValue
@@ -51,19 +61,23 @@ __all__ = [
     "OnReconnect",
     "OnState",
     "PendingMerge",
+    "Perspectives",
     "Policies",
     "Policy",
     "PruneReport",
     "Reaction",
     "Reconnected",
     "Resolutions",
+    "SchemaDocuments",
     "Settings",
     "Share",
     "Start",
     "Stats",
     "Subscription",
     "SyncClient",
+    "SyncPerspectives",
     "SyncPolicies",
+    "SyncSchemas",
     "SyncSubscription",
     "SyncWatchedValue",
     "Target",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import msgspec
-
 from palimpsest.client.results import Version
 from palimpsest.client.session import Session
+from palimpsest.client.viewing import replaced
 from palimpsest.errors import UnexpectedMessage
 from palimpsest.protocol import messages as m
 from palimpsest.words import Kind, Meta
@@ -38,7 +37,8 @@ async def ask_patiently(
 
 
 def with_id(session: Session, message: m.Message) -> m.Message:
-    return msgspec.structs.replace(message, id=session.next_id())
+    given: m.Message = replaced(message, id=session.next_id())
+    return given
 
 
 def answered(kind: type[Answer], answer: object) -> Answer:

@@ -19,9 +19,11 @@ from anyio.from_thread import start_blocking_portal
 from palimpsest.client.asking import OnProgress
 from palimpsest.client.client import Client, connect
 from palimpsest.client.history_lines import Line
+from palimpsest.client.perspectives import Perspectives
 from palimpsest.client.reports import ImportReport
 from palimpsest.client.results import Change
 from palimpsest.client.retention import Policies
+from palimpsest.client.schemas import SchemaDocuments
 from palimpsest.client.subscription import Subscription
 from palimpsest.client.thread import Thread, blocking, iterating, making
 from palimpsest.client.transfer import Import
@@ -90,6 +92,14 @@ class SyncClient:
         return SyncPolicies(self._client.retention, self._thread)
 
     @property
+    def perspectives(self) -> SyncPerspectives:
+        return SyncPerspectives(self._client.perspectives, self._thread)
+
+    @property
+    def schemas(self) -> SyncSchemas:
+        return SyncSchemas(self._client.schemas, self._thread)
+
+    @property
     def limits(self) -> dict[str, int]:
         return self._client.limits
 
@@ -117,9 +127,20 @@ class SyncClient:
         description: str | None = None,
         tags: Iterable[str] = (),
         request_id: str | None = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> AbstractContextManager[Any]:
         editing = self._client.edit(
-            document, branch=branch, by=by, description=description, tags=tags, request_id=request_id
+            document,
+            branch=branch,
+            by=by,
+            description=description,
+            tags=tags,
+            request_id=request_id,
+            perspective=perspective,
+            family=family,
+            level=level,
         )
         self._thread.check()
         return self._thread.portal.wrap_async_context_manager(editing)
@@ -188,6 +209,33 @@ class SyncPolicies:
     list = iterating(Policies.list)
 
 
+class SyncPerspectives:
+    """As `Perspectives`, blocking."""
+
+    def __init__(self, perspectives: Perspectives, thread: Thread) -> None:
+        self._inner = perspectives
+        self._thread = thread
+
+    put = blocking(Perspectives.put)
+    get = blocking(Perspectives.get)
+    delete = blocking(Perspectives.delete)
+    list = iterating(Perspectives.list)
+
+
+class SyncSchemas:
+    """As `SchemaDocuments`, blocking."""
+
+    def __init__(self, schemas: SchemaDocuments, thread: Thread) -> None:
+        self._inner = schemas
+        self._thread = thread
+
+    put = blocking(SchemaDocuments.put)
+    get = blocking(SchemaDocuments.get)
+    delete = blocking(SchemaDocuments.delete)
+    check = blocking(SchemaDocuments.check)
+    list = iterating(SchemaDocuments.list)
+
+
 class SyncSubscription:
     """As `Subscription`, a context manager and the iterator of changes inside it. `close` from another thread ends a wait."""
 
@@ -208,6 +256,14 @@ class SyncSubscription:
     @property
     def current(self) -> bool:
         return self._subscription.current
+
+    def set_level(self, level: int) -> None:
+        """As `Subscription.set_level`."""
+
+        async def there() -> None:
+            self._subscription.set_level(level)
+
+        self._thread.call(there)
 
     def __enter__(self) -> Self:
         self._thread.call(self._subscription.__aenter__)

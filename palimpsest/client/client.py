@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from importlib.metadata import version as release
@@ -16,12 +16,12 @@ from palimpsest.client.branching import Branching
 from palimpsest.client.editing import Editing
 from palimpsest.client.feeds import FeedOptions, Policy, Start, Wish
 from palimpsest.client.keeping import Keeping
-from palimpsest.client.listing import name_pages
-from palimpsest.client.paged import Paged
 from palimpsest.client.parts import Key, make_parts
 from palimpsest.client.past import Past
-from palimpsest.client.places import maybe_at, one_place
+from palimpsest.client.perspectives import Perspectives
+from palimpsest.client.places import maybe_at
 from palimpsest.client.reactions import Handler, OnError, Reaction
+from palimpsest.client.reading import Reading
 from palimpsest.client.reconnecting import OnReconnect
 from palimpsest.client.requests import (
     Changes,
@@ -33,11 +33,13 @@ from palimpsest.client.requests import (
     make_meta,
     make_path,
 )
-from palimpsest.client.results import Document, Version
+from palimpsest.client.results import Version
 from palimpsest.client.retention import Policies
+from palimpsest.client.schemas import SchemaDocuments
 from palimpsest.client.session import Session
 from palimpsest.client.settings import Settings, parse_url
 from palimpsest.client.subscription import OnState, Subscription
+from palimpsest.client.viewing import make_view, show
 from palimpsest.client.watching import WatchedValue
 from palimpsest.errors import InvalidRequest
 from palimpsest.protocol import messages as m
@@ -47,7 +49,6 @@ from palimpsest.state.names import check_name
 from palimpsest.words import MAIN, Kind
 
 _CREATE, _UPDATE, _DELETE = Kind.CREATE, Kind.UPDATE, Kind.DELETE
-_NEWEST = m.Place()
 
 _Callback = TypeVar("_Callback", bound=OnReconnect)
 
@@ -77,10 +78,10 @@ def make_settings(timeout_seconds: float, others: Mapping[str, Any]) -> Settings
         raise InvalidRequest(f"unknown setting: {error}", reason=str(error)) from None
 
 
-class Client(Past, Keeping, Branching):
+class Client(Reading, Past, Keeping, Branching):
     """One connection to a server, shared by any number of tasks of one event loop.
 
-    The words about documents, one by one and together, are here; those about their past are in `Past`, those about what is kept
+    The words that write documents and follow them are here; those that read them are in `Reading`, those about their past in `Past`, those about what is kept
     of it in `Keeping`, and those about branches and merges in `Branching`. Everything raises errors of the tree in
     `palimpsest.errors`. Besides what a method names: LinkError where no answer came (a write may have been applied then;
     `error.request` is the id that its version carries), Overloaded where the server has too much to do, and InvalidName for a name
@@ -146,6 +147,16 @@ class Client(Past, Keeping, Branching):
         return Policies(self)
 
     @property
+    def perspectives(self) -> Perspectives:
+        """What documents can be seen through."""
+        return Perspectives(self)
+
+    @property
+    def schemas(self) -> SchemaDocuments:
+        """What the values of documents have to keep to."""
+        return SchemaDocuments(self)
+
+    @property
     def limits(self) -> dict[str, int]:
         """The server's settings that concern a client, by name, as its last welcome said."""
         return self._session.limits
@@ -181,16 +192,20 @@ class Client(Past, Keeping, Branching):
         description: str | None = None,
         tags: Iterable[str] = (),
         request_id: str | None = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> Version:
         """Raises DocumentExists, InvalidValue, or LimitExceeded."""
         check(document, branch, request_id)
+        view = make_view(perspective, family, level)
         encoded = encode_new_value(value)
         meta = make_meta(by, description, tags)
         session = self._session
         if session.blocked:
             await session.room()
         id = session.next_id()
-        answer = await session.ask(m.Create(id, document, encoded, branch, False, meta, request_id))
+        answer = await session.ask(show(view, m.Create(id, document, encoded, branch, False, meta, request_id)))
         return made_version(session, document, branch, _CREATE, answer, meta, request_id)
 
     async def update(
@@ -204,6 +219,9 @@ class Client(Past, Keeping, Branching):
         description: str | None = None,
         tags: Iterable[str] = (),
         request_id: str | None = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> Version:
         """changes: a Delta, or a mapping from paths to values, where a value replaces what is there and `DELETE`,
         `Increment`, `Append`, `Insert` and `Remove` say otherwise. expect: the version that the document must have.
@@ -213,13 +231,15 @@ class Client(Past, Keeping, Branching):
         check(document, branch, request_id)
         if expect is not None:
             check_numbers(expect=expect)
+        view = make_view(perspective, family, level)
         delta = encode_changes(changes)
         meta = make_meta(by, description, tags)
         session = self._session
         if session.blocked:
             await session.room()
         id = session.next_id()
-        answer = await session.ask(m.Update(id, document, delta, branch, expect, False, meta, request_id))
+        message = m.Update(id, document, delta, branch, expect, False, meta, request_id)
+        answer = await session.ask(message if view is None else show(view, message))
         return made_version(session, document, branch, _UPDATE, answer, meta, request_id)
 
     async def delete(
@@ -232,16 +252,20 @@ class Client(Past, Keeping, Branching):
         description: str | None = None,
         tags: Iterable[str] = (),
         request_id: str | None = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> Version:
         """A version like any other: history stays. Raises DocumentNotFound or VersionConflict."""
         check(document, branch, request_id)
         check_numbers(expect=expect)
+        view = make_view(perspective, family, level)
         meta = make_meta(by, description, tags)
         session = self._session
         if session.blocked:
             await session.room()
         id = session.next_id()
-        answer = await session.ask(m.Delete(id, document, branch, expect, False, meta, request_id))
+        answer = await session.ask(show(view, m.Delete(id, document, branch, expect, False, meta, request_id)))
         return made_version(session, document, branch, _DELETE, answer, meta, request_id)
 
     async def transaction(
@@ -255,6 +279,9 @@ class Client(Past, Keeping, Branching):
         tags: Iterable[str] = (),
         request_id: str | None = None,
         at: datetime | None = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> dict[Key, Version]:
         """Several documents and branches change as one. changes: by name, or by (name, branch), what `update` takes, or
         `Create(value)`, or `DELETE`; or one of these inside of a `Join`. expect: by the same, the versions that must be there (0: no
@@ -265,6 +292,7 @@ class Client(Past, Keeping, Branching):
         transaction of nothing; nothing has happened then.
         """
         check_texts(branch=branch, request_id=request_id)
+        view = make_view(perspective, family, level)
         parts = make_parts(changes, branch, expect or {})
         meta = make_meta(by, description, tags)
         moment = maybe_at(at, "at")
@@ -272,7 +300,7 @@ class Client(Past, Keeping, Branching):
         if session.blocked:
             await session.room()
         message = m.Transact(session.next_id(), parts.all, False, meta, request_id, moment)
-        answer = answered(m.Transacted, await session.ask(message))
+        answer = answered(m.Transacted, await session.ask(show(view, message)))
         request = request_id if request_id is not None else f"{self.client_id}:{answer.id}"
         made = {(one.document, one.branch): one.version for one in answer.made}
         return {
@@ -298,6 +326,9 @@ class Client(Past, Keeping, Branching):
         description: str | None = None,
         tags: Iterable[str] = (),
         request_id: str | None = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> AbstractAsyncContextManager[Any]:
         """A mutable copy of the document's value: a dict or a list. What differs at the block's end becomes one delta,
         conditional on the version that was read; `draft.version` is the version that it made. Nothing is sent where nothing
@@ -306,61 +337,9 @@ class Client(Past, Keeping, Branching):
         Entering raises DocumentNotFound, and InvalidRequest where the value is a scalar; leaving raises what `update` does.
         """
         said = {"by": by, "description": description, "tags": tags, "request_id": request_id}
-        return Editing(self, document, branch, said)
-
-    # --- reads ---------------------------------------------------------------------------------------------------
-
-    async def get(
-        self,
-        document: str,
-        *,
-        branch: str = MAIN,
-        version: int | None = None,
-        at: datetime | None = None,
-        tag: str | None = None,
-    ) -> Document:
-        """The newest version, or the one that is asked for by one of these: its number; at, a time: the last one that was made
-        then or before; tag: the newest one that has it.
-
-        Raises DocumentNotFound, also where it was deleted then; BranchNotFound, VersionNotFound, VersionPruned where it is not
-        kept any more, or InvalidRequest.
-        """
-        check(document, branch)
-        plain = version is None and at is None and tag is None
-        place = _NEWEST if plain else one_place(branch, version, at, tag)
-        session = self._session
-        if session.blocked:
-            await session.room()
-        message = m.Get(session.next_id(), document, branch, place.version, place.at, place.tag)
-        answer = await session.ask(message)
-        if type(answer) is not m.Document:
-            answered(m.Document, answer)
-        return Document(answer)
-
-    async def get_many(self, documents: Sequence[str], *, branch: str = MAIN) -> list[Document | None]:
-        """In the order asked; None for what does not exist. Documents that are many are asked for in several requests,
-        each as of its own moment."""
-        if isinstance(documents, str):
-            raise InvalidRequest("get_many takes several names; for one there is `get`", reason="documents")
-        names = list(documents)
-        for name in names:
-            check(name, branch)
-        session = self._session
-        step = min(self._settings.page_items, session.limits.get("page_items_max", self._settings.page_items))
-        found: list[Document | None] = []
-        for start in range(0, len(names), step):
-            if session.blocked:
-                await session.room()
-            page = tuple(names[start : start + step])
-            answer = answered(m.Documents, await session.ask(m.GetMany(session.next_id(), page, branch)))
-            found += [None if document is None else Document(document) for document in answer.documents]
-        return found
-
-    def list(self, pattern: str = "**", *, branch: str = MAIN, deleted: bool = False) -> AsyncIterator[str]:
-        """The names of documents that exist and match, in the order of their code points. deleted: those that are deleted, too.
-        Names that begin with `$` are the server's: a pattern matches them where it begins with it. Raises InvalidName."""
-        check(pattern, branch)
-        return Paged(name_pages(self._session, pattern, branch=branch, deleted=bool(deleted)))
+        make_view(perspective, family, level)
+        view = {"perspective": perspective, "family": family, "level": level}
+        return Editing(self, document, branch, said, view)
 
     # --- changes -------------------------------------------------------------------------------------------------
 
@@ -381,25 +360,31 @@ class Client(Past, Keeping, Branching):
         kinds: Iterable[Kind] = (),
         policy: Policy = "all",
         speed: float | None = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
         on_state: OnState | None = None,
     ) -> Subscription:
         """The changes of one document, or of all that match: `async with client.subscribe("notes/*") as changes`, and
-        inside it `async for change in changes`.
+                inside it `async for change in changes`.
 
-        It starts after a cursor (resume_after), with a version of the one document that pattern names (from_version), or with what
-        was made at a time or later (from_time). Without one of them, start says where: "now"; the "beginning" of the log; or
-        "snapshot": each document that is there comes as a change with `snapshot`, and then what changes, without a gap. Beside a
-        cursor, "snapshot" is for when that cursor is of no use any more, now or after a later reconnection.
+                It starts after a cursor (resume_after), with a version of the one document that pattern names (from_version), or with what
+                was made at a time or later (from_time). Without one of them, start says where: "now"; the "beginning" of the log; or
+                "snapshot": each document that is there comes as a change with `snapshot`, and then what changes, without a gap. Beside a
+                cursor, "snapshot" is for when that cursor is of no use any more, now or after a later reconnection.
 
-        Of the changes (not of a snapshot), those come that meet every condition given. tags: with any of these; tags_all: with every
-        one; by: of this author; path: something at it, above it or inside it was touched; kinds: of these kinds. values: each
-        comes with the whole value after it.
+                Of the changes (not of a snapshot), those come that meet every condition given. tags: with any of these; tags_all: with every
+                one; by: of this author; path: something at it, above it or inside it was touched; kinds: of these kinds. values: each
+                comes with the whole value after it.
 
-        policy: what becomes of it where its reader does not keep up. "all": everything comes, later. "latest", which needs values:
-        of each document, what a newer version has overtaken is left out. "disconnect": it ends with Overloaded. speed: history comes
+                policy: what becomes of it where its reader does not keep up. "all": everything comes, later. "latest", which needs values:
+                of each document, what a newer version has overtaken is left out. "disconnect": it ends with Overloaded. speed: history comes
         at its own pace (1) or n times as fast (n), until it has caught up. on_state: see `Subscription`.
 
-        Raises InvalidRequest, InvalidName or InvalidPath; see `Subscription` for what comes later.
+                perspective, or family and level: changes are those of what is seen through it, in its names; what does not show does not come.
+                Where it becomes another, the subscription begins with a fresh snapshot by itself. `set_level` goes up or down in a family.
+
+                Raises InvalidRequest, InvalidName or InvalidPath; see `Subscription` for what comes later.
         """
         wish = Wish(
             pattern,
@@ -416,6 +401,9 @@ class Client(Past, Keeping, Branching):
             kinds=kinds,
             policy=policy,
             speed=speed,
+            perspective=perspective,
+            family=family,
+            level=level,
         )
         return Subscription(self._session, wish, on_state)
 
@@ -448,12 +436,29 @@ class Client(Past, Keeping, Branching):
         return lambda handler: Reaction(self._session, wish, handler, concurrency_max, retries, on_error)
 
     def watch_value(
-        self, document: str, *, branch: str = MAIN, path: AnyPath = (), default: Any = None
+        self,
+        document: str,
+        *,
+        branch: str = MAIN,
+        path: AnyPath = (),
+        default: Any = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> WatchedValue:
         """The newest value of a document, or of what is at path in it, at any time: `async with client.watch_value("config/main") as
-        config`, and inside it `config.value`. default: the value where there is none. See `WatchedValue`. Raises InvalidRequest,
-        InvalidName or InvalidPath."""
-        wish = Wish(document, branch=branch, start="snapshot", values=True, policy="latest")
+        config`, and inside it `config.value`. default: the value where there is none. perspective, or family and level: as of `get`.
+                See `WatchedValue`. Raises InvalidRequest, InvalidName or InvalidPath."""
+        wish = Wish(
+            document,
+            branch=branch,
+            start="snapshot",
+            values=True,
+            policy="latest",
+            perspective=perspective,
+            family=family,
+            level=level,
+        )
         check_name(document)
         return WatchedValue(self._session, wish, make_path(path), default)
 

@@ -49,17 +49,19 @@ def draft_delta(before: Any, draft: Draft) -> Delta:
 class Editing:
     """`async with client.edit(...) as draft`. See `Client.edit`."""
 
-    def __init__(self, client: Any, document: str, branch: str, said: dict[str, Any]) -> None:
+    def __init__(self, client: Any, document: str, branch: str, said: dict[str, Any], view: dict[str, Any]) -> None:
+        """said: of the update; view: of both. Their named arguments."""
         self._client = client
         self._document = document
         self._branch = branch
-        self._said = said
+        self._said = said | view
+        self._view = view
         self._before: Any = None
         self._version = 0
         self._draft: Draft
 
     async def __aenter__(self) -> Any:
-        read = await self._client.get(self._document, branch=self._branch)
+        read = await self._client.get(self._document, branch=self._branch, **self._view)
         self._before = read.value
         self._version = read.version
         self._draft = make_draft(self._document, read.copy_value())

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict
 
 from palimpsest.client.places import maybe_at
 from palimpsest.client.requests import check, check_numbers, check_texts, make_path, make_tags
+from palimpsest.client.viewing import make_view
 from palimpsest.errors import InvalidRequest
 from palimpsest.protocol import messages as m
 from palimpsest.state.delta import AnyPath
@@ -40,6 +41,9 @@ class FeedOptions(TypedDict, total=False):
     kinds: Iterable[Kind]
     policy: Policy
     speed: float | None
+    perspective: str | None
+    family: str | None
+    level: int | None
 
 
 class Wish:
@@ -63,6 +67,9 @@ class Wish:
         kinds: Iterable[Kind] = (),
         policy: Policy = "all",
         speed: float | None = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> None:
         check(pattern, branch)
         check_texts(resume_after=resume_after, by=by, policy=policy)
@@ -72,6 +79,7 @@ class Wish:
         self.start = start
         self.resume_after = resume_after
         self.speed = speed
+        self.view = make_view(perspective, family, level)
         self._check_start()
         self._check_speed()
         self.template = m.Subscribe(

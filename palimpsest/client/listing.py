@@ -6,18 +6,26 @@ from collections.abc import AsyncGenerator, Sequence
 
 from palimpsest.client.asking import ask
 from palimpsest.client.session import Session
+from palimpsest.client.viewing import View, show
 from palimpsest.protocol import messages as m
 from palimpsest.words import MAIN
 
 
 async def name_pages(
-    session: Session, pattern: str, *, branch: str = MAIN, after: str = "", deleted: bool = False
+    session: Session,
+    pattern: str,
+    *,
+    branch: str = MAIN,
+    after: str = "",
+    deleted: bool = False,
+    view: View | None = None,
 ) -> AsyncGenerator[Sequence[str], None]:
-    """after: only names behind it, in the order of code points. deleted: of documents that are deleted, too."""
+    """after: only names behind it, in the order of code points. deleted: of documents that are deleted, too. view: of documents that
+    can be seen through it."""
     more = True
     while more:
         message = m.List(0, pattern, branch, after, session.settings.page_items, deleted)
-        answer = await ask(session, m.Names, message)
+        answer = await ask(session, m.Names, show(view, message))
         yield answer.names
         more = answer.more
         after = answer.names[-1] if answer.names else after

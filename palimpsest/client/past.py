@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from datetime import datetime
 
-import msgspec
-
 from palimpsest.client.asking import ask, entry_version, following, made_version
 from palimpsest.client.paged import Paged
 from palimpsest.client.places import Which, maybe_at, to_place
@@ -14,6 +12,7 @@ from palimpsest.client.reports import Blame, Digest
 from palimpsest.client.requests import check, check_numbers, check_texts, make_meta, make_path, make_tags
 from palimpsest.client.results import Version
 from palimpsest.client.session import Session
+from palimpsest.client.viewing import inner, make_view, replaced, show
 from palimpsest.errors import InvalidRequest
 from palimpsest.protocol import messages as m
 from palimpsest.state.delta import AnyPath, Delta
@@ -40,6 +39,9 @@ class Past:
         tags: Iterable[str] = (),
         tags_all: Iterable[str] = (),
         path: AnyPath | None = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> AsyncIterator[Version]:
         """The document's versions, each with its delta and the tags that it has by now. limit: at most so many. Those before the
         branch starts are its parent's, and say so: `version.branch` is where each was made.
@@ -49,9 +51,10 @@ class Past:
         it, above it or inside it was touched.
 
         Iterating raises DocumentNotFound where it never existed. Versions that are made meanwhile appear where newest_first
-        is False; those that are not kept any more are left out.
+        is False; those that are not kept any more are left out. perspective, or family and level: as of `get`.
         """
         check(document, branch)
+        view = make_view(perspective, family, level)
         check_numbers(limit=limit, first=first, last=last)
         if limit is not None and limit < 0:
             raise InvalidRequest(f"limit is {limit}, and cannot be negative", reason="limit")
@@ -70,30 +73,51 @@ class Past:
             tags_all=make_tags(tags_all, "tags_all"),
             path=None if path is None else make_path(path),
         )
-        return Paged(_history_pages(self._session, message, limit))
+        return Paged(_history_pages(self._session, show(view, message), limit))
 
-    async def diff(self, document: str, a: Which, b: Which, *, branch: str = MAIN) -> Delta:
+    async def diff(
+        self,
+        document: str,
+        a: Which,
+        b: Which,
+        *,
+        branch: str = MAIN,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
+    ) -> Delta:
         """What turns the value at `a` into the value at `b`. Each is a version of the branch; a version of any branch, as
-        `"branch:version"`, or `"branch"` for its newest; or a time, for the last version made then or before.
+        `"branch:version"`, or `"branch"` for its newest; or a time, for the last version made then or before. perspective, or family
+        and level: as of `get`.
 
         Raises DocumentNotFound, also where it was deleted in one of them, VersionNotFound or VersionPruned.
         """
         check(document, branch)
+        view = make_view(perspective, family, level)
         message = m.Diff(0, document, to_place(a, branch), to_place(b, branch))
-        return Delta.decode((await ask(self._session, m.Differences, message)).delta)
+        return Delta.decode((await ask(self._session, m.Differences, show(view, message))).delta)
 
     async def blame(
-        self, document: str, *, branch: str = MAIN, version: int | None = None, path: AnyPath = ()
+        self,
+        document: str,
+        *,
+        branch: str = MAIN,
+        version: int | None = None,
+        path: AnyPath = (),
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> Blame:
         """Which version last set what is at path and inside of it: a map from paths to versions, without their deltas.
 
-        version: as of which; None: the newest. Raises DocumentNotFound, also where there is nothing at path; VersionNotFound,
+        version: as of which; None: the newest. perspective, or family and level: as of `get`. Raises DocumentNotFound, also where there is nothing at path; VersionNotFound,
         VersionPruned, or LimitExceeded where the answer would be too large: then ask by path.
         """
         check(document, branch)
         check_numbers(version=version)
+        view = make_view(perspective, family, level)
         message = m.Blame(0, document, m.Place(branch, version), make_path(path))
-        return Blame(document, branch, await ask(self._session, m.Blamed, message))
+        return Blame(document, branch, await ask(self._session, m.Blamed, show(view, message)))
 
     async def digest(self, document: str, *, branch: str = MAIN, version: int | None = None) -> Digest:
         """What proves a version, the newest where none is given, and all that came before it. Raises DocumentNotFound,
@@ -198,22 +222,20 @@ class Past:
 
 
 async def _history_pages(
-    session: Session, message: m.History, limit: int | None
+    session: Session, message: m.History | m.Through, limit: int | None
 ) -> AsyncGenerator[Sequence[Version], None]:
+    asked: m.History = inner(message)
     left = limit
     while left is None or left > 0:
         page_items = session.settings.page_items
-        message = msgspec.structs.replace(message, limit=page_items if left is None else min(left, page_items))
+        message = replaced(message, limit=page_items if left is None else min(left, page_items))
         answer = await ask(session, m.Versions, message)
-        yield [entry_version(message.document, message.branch, entry) for entry in answer.entries]
-        start = following(answer, newest_first=message.newest_first)
+        yield [entry_version(asked.document, asked.branch, entry) for entry in answer.entries]
+        start = following(answer, newest_first=asked.newest_first)
         if start is None:
             return
         left = None if left is None else left - len(answer.entries)
-        if message.newest_first:
-            message = msgspec.structs.replace(message, last=start)
-        else:
-            message = msgspec.structs.replace(message, first=start)
+        message = replaced(message, last=start) if asked.newest_first else replaced(message, first=start)
 
 
 def _check_version(version: int) -> None:

@@ -7,17 +7,27 @@ them only.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import msgspec
 from msgspec import Raw
 
+from palimpsest.client.typed import decode_as
 from palimpsest.clock import to_datetime
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.cursor import encode_cursor
 from palimpsest.state.delta import Delta
 from palimpsest.state.values import decode_plain
 from palimpsest.words import Kind, Meta, Parents
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # `Document` alone is a `Document[Any]`
+
+    T = TypeVar("T", default=Any)
+else:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 _NOTHING_SAID = Meta()
 _UNDECODED: Any = object()
@@ -81,12 +91,13 @@ class Version(msgspec.Struct, Said, frozen=True):
         return f"<Version {self.version} of {self.document!r} on {self.branch!r}, {self.kind.name.lower()}{said}>"
 
 
-class Document(Said):
-    """A document as of one version; `at`, `by`, `description` and `tags` are that version's."""
+class Document(Said, Generic[T]):
+    """A document as of one version; `at`, `by`, `description` and `tags` are that version's. T: what its value is an instance of."""
 
     __slots__ = ("_encoded", "_value", "at_microseconds", "branch", "id", "kind", "meta", "version")
 
-    def __init__(self, message: m.Document) -> None:
+    def __init__(self, message: m.Document, as_: type[T] | None = None) -> None:
+        """as_: what the value is made an instance of, at once. Raises InvalidValue where it does not fit."""
         self.id = message.document
         self.branch = message.branch
         self.version = message.version
@@ -94,17 +105,18 @@ class Document(Said):
         self.at_microseconds = message.at
         self.meta = message.meta
         self._encoded = message.value
-        self._value = _UNDECODED
+        self._value = _UNDECODED if as_ is None else decode_as(message.value, as_, message.document)
 
     @property
-    def value(self) -> Any:
+    def value(self) -> T:
         """The whole value. It is decoded once, and the caller's to change; nothing of that reaches the server."""
         if self._value is _UNDECODED:
             self._value = decode_plain(self._encoded)
-        return self._value
+        value: T = self._value
+        return value
 
     def copy_value(self) -> Any:
-        """The value as it came, in a copy of its own."""
+        """The value as it came, of maps and lists, in a copy of its own."""
         return decode_plain(self._encoded)
 
     def __eq__(self, other: object) -> bool:

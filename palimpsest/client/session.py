@@ -24,6 +24,7 @@ from palimpsest.client.backoff import Backoff
 from palimpsest.client.link import Link, open_link
 from palimpsest.client.reconnecting import Reconnections
 from palimpsest.client.settings import Address, Settings
+from palimpsest.client.viewing import inner, replaced
 from palimpsest.errors import (
     ConnectionLost,
     FrameTooLarge,
@@ -85,7 +86,7 @@ class Follower(Protocol):
         """Whether the server has ever answered it. Until then its first Subscribe is a request like others."""
         ...
 
-    def request(self) -> m.Subscribe:
+    def request(self) -> m.Subscribe | m.Through:
         """What to ask for after a reconnection, with a new id."""
         ...
 
@@ -447,13 +448,14 @@ class Session:
     def _take_unanswered(self) -> list[Any]:
         messages: list[Any] = []
         for id, (future, message, deadline) in list(self._pending.items()):
-            if isinstance(message, m.Subscribe) and not self._is_asked(message.subscription):
+            request = inner(message)
+            if isinstance(request, m.Subscribe) and not self._is_asked(request.subscription):
                 future.cancel()  # it is resumed afresh, as reader and credit have gone on; or nobody is there any more
             if future.done():
                 del self._pending[id]
                 continue
-            if id <= self._sent_through_id and isinstance(message, _WRITES) and not message.repeat:
-                message = msgspec.structs.replace(message, repeat=True)
+            if id <= self._sent_through_id and isinstance(request, _WRITES) and not request.repeat:
+                message = replaced(message, repeat=True)
                 self._pending[id] = (future, message, deadline)
             messages.append(message)
         return messages
@@ -466,11 +468,12 @@ class Session:
     def _resume(self, follower: Follower) -> None:
         message = follower.request()
         future: asyncio.Future[Any] = self._loop.create_future()
-        future.add_done_callback(lambda done: self._on_resumed(message, done))
+        number = inner(message).subscription
+        future.add_done_callback(lambda done: self._on_resumed(number, done))
         self._pending[message.id] = (future, message, self._deadline)
         self._outgoing.append(message)
 
-    def _on_resumed(self, message: m.Subscribe, future: asyncio.Future[Any]) -> None:
+    def _on_resumed(self, number: int, future: asyncio.Future[Any]) -> None:
         if future.cancelled():
             return
         error = future.exception()
@@ -479,7 +482,7 @@ class Session:
             if self._link is not None:
                 self._link.abort(error)
         elif isinstance(error, PalimpsestError):
-            follower = self.followers.pop(message.subscription, None)
+            follower = self.followers.pop(number, None)
             if follower is not None:
                 follower.on_end(error)
 
@@ -565,16 +568,17 @@ class Session:
 
     def _timed_out(self, message: Any) -> RequestTimeout:
         seconds = self.settings.timeout_seconds
-        kind = type(message).__name__.lower() if message is not None else "request"
+        kind = type(inner(message)).__name__.lower() if message is not None else "request"
         return RequestTimeout(
             f"no answer to the {kind} within {seconds:g} s", seconds=seconds, request=self._request_id(message)
         )
 
     def _request_id(self, message: Any) -> str | None:
         """As histories show it, for a write that may have been applied."""
-        if not isinstance(message, _WRITES):
+        request = inner(message)
+        if not isinstance(request, _WRITES):
             return None
-        return message.key if message.key is not None else f"{self.client}:{message.id}"
+        return request.key if request.key is not None else f"{self.client}:{request.id}"
 
     def _unreachable(self, error: PalimpsestError) -> ConnectionLost:
         url = self.address.url

@@ -24,7 +24,16 @@ from palimpsest.client.grouping import Transactions
 from palimpsest.client.pacing import Pace
 from palimpsest.client.results import Change
 from palimpsest.client.session import Session
-from palimpsest.errors import CursorError, InvalidRequest, Overloaded, PalimpsestError, UnexpectedMessage, from_wire
+from palimpsest.client.viewing import make_view, show
+from palimpsest.errors import (
+    CursorError,
+    InvalidRequest,
+    Overloaded,
+    PalimpsestError,
+    UnexpectedMessage,
+    ViewChanged,
+    from_wire,
+)
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.cursor import decode_cursor, encode_cursor
 
@@ -64,6 +73,7 @@ class Subscription:
         self.branch = wish.template.branch
         self._session = session
         self._wish = wish
+        self._view = wish.view
         self._on_state = on_state
         self._pace = None if wish.speed is None else Pace(wish.speed)
         self._number = session.next_id()
@@ -153,6 +163,21 @@ class Subscription:
         the subscription follows; where others end it, that takes one more exchange with the server to know."""
         return Transactions(self)
 
+    def set_level(self, level: int) -> None:
+        """From now on, what comes is seen on another level of the family. What has arrived on the old one comes first; then a snapshot
+        shows what is there on the new one, and changes follow. Raises InvalidRequest where no family was asked for, and outside of the
+        block; a level that there is not ends the subscription with PerspectiveNotFound."""
+        if self._view is None or self._view[1] is None:
+            raise InvalidRequest("only a subscription of a family has a level: family= and level=", reason="level")
+        if self._over or not self.established:
+            raise InvalidRequest("a level is set inside of the block of a subscription that goes on", reason="level")
+        view = make_view(None, self._view[0], level)
+        if view != self._view:
+            self._view = view
+            self._live = False
+            self._unfollow()
+            self._show_afresh()
+
     # --- for those who read in another way -----------------------------------------------------------------------
 
     async def take(self, until: int | None = None) -> tuple[m.Change, str] | None:
@@ -194,7 +219,7 @@ class Subscription:
     def established(self) -> bool:
         return self._epoch != ""
 
-    def request(self) -> m.Subscribe:
+    def request(self) -> m.Subscribe | m.Through:
         if self._showing:
             return self._subscribe(snapshot=True)
         return self._subscribe(resume_after=encode_cursor(self._epoch, self._received_position))
@@ -279,13 +304,13 @@ class Subscription:
         snapshot: bool = False,
         from_version: int | None = None,
         from_time: int | None = None,
-    ) -> m.Subscribe:
+    ) -> m.Subscribe | m.Through:
         """Credit is for one connection: a new one starts with what there is room for."""
         session = self._session
         granted = session.settings.credit_bytes
         self._window_bytes = min(granted, session.limits.get("subscription_bytes_max", granted))
         self._taken_bytes = 0
-        return msgspec.structs.replace(
+        message = msgspec.structs.replace(
             self._wish.template,
             id=session.next_id(),
             subscription=self._number,
@@ -295,6 +320,8 @@ class Subscription:
             from_version=from_version,
             from_time=from_time,
         )
+        asked: m.Subscribe | m.Through = show(self._view, message)
+        return asked
 
     # --- snapshots -----------------------------------------------------------------------------------------------
 
@@ -323,10 +350,11 @@ class Subscription:
             self._follow_anew()
 
     def _recovers(self, error: PalimpsestError) -> bool:
-        return self._wish.start == "snapshot" and isinstance(error, CursorError)
+        """What is seen through another view than before has to be begun with, wherever this one started."""
+        return isinstance(error, ViewChanged) or (self._wish.start == "snapshot" and isinstance(error, CursorError))
 
     def _show_afresh(self) -> None:
-        """The changes after the last one are not kept any more: what is there now takes their place."""
+        """The changes after the last one are not kept any more, or do not fit what was seen: what is there now takes their place."""
         self._showing = True
         self._base = self._shown = None
         self._follow_anew()
