@@ -53,12 +53,13 @@ from palimpsest.protocol.messages import (
 from palimpsest.state.names import Pattern
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Batch, Event
-from palimpsest.words import MAIN
+from palimpsest.words import MAIN, Kind
 
 _ROWS_TOGETHER = 256
 _BYTES_TOGETHER = 256 * 1024
 _AGAIN_SECONDS = 0.01
 _NO_DELTA = Raw(b"\x90")
+_ERASE = int(Kind.ERASE)
 _NAMES_TOGETHER = 64
 
 
@@ -89,7 +90,6 @@ class State(Enum):
     ENDED = "ended"
 
 
-_ALL = Pattern.parse("**")
 _POLICIES = ("all", "latest", "disconnect")
 
 
@@ -209,6 +209,7 @@ class Feed:
         if subscription.values:
             if not self._valued:
                 self._relayed = self._tail.end
+                self._maker.erased(self._tail.end - 1)  # it may be that nobody was there to hear of one
             self._valued.add(subscription)
         else:
             self._index.add(subscription)
@@ -309,6 +310,8 @@ class Feed:
             return
         generation = self._generation
         for position, (actor, _, _, event) in enumerate(entries, batch.position):
+            if event.kind == _ERASE:
+                self._maker.erased(position)
             if actor.followed_as_of != generation:
                 actor.followers = self._followers(event)
                 actor.followed_as_of = generation
@@ -411,23 +414,24 @@ class Feed:
 
     async def _relay_on(self) -> None:
         """A piece of what is durable and was not handed on yet."""
+        archived = self._tail.start
         try:
             rows = await self._reader.rows(
-                self._relayed, rows_max=_ROWS_TOGETHER, bytes_max=_BYTES_TOGETHER, pattern=_ALL, branch=MAIN
+                self._relayed, rows_max=_ROWS_TOGETHER, bytes_max=_BYTES_TOGETHER, pattern=None, branch=MAIN
             )
         except PalimpsestError:
             self._leave_to_log(self._relayed)
             return
         for row in rows:
-            await self._relay_row(row)
+            await self._relay_row(row, archived)
             self._relayed = row.position + 1
 
-    async def _relay_row(self, row: Row) -> None:
+    async def _relay_row(self, row: Row, archived: int) -> None:
         event, position = row.event, row.position
         if not any(self._is_relayed(subscription, row) for subscription in self._valued.matching(*_where(event))):
             return
         try:
-            encoded = await self._maker.make(row)
+            encoded = await self._maker.make(row, archived)
         except PalimpsestError:  # whoever is to hear of it does when it is read from the log
             self._leave_to_log(position, event)
             return
@@ -443,11 +447,13 @@ class Feed:
         return subscription.state is State.LIVE and subscription.next <= row.position and subscription.wants(row.event)
 
     def _leave_to_log(self, position: int, event: Event | None = None) -> None:
-        """Those who are live, of whom event is wanted, go on from the log."""
+        """Those who are live go on from the log: who follows the document of event, or, without one, everybody."""
         self._relayed = max(self._relayed, self._tail.end if event is None else position + 1)
         for subscription in [*self._all] if event is None else [*self._valued.matching(*_where(event))]:
-            if subscription.values and subscription.state is State.LIVE and subscription.next <= position:
-                subscription.state, subscription.next = State.BEHIND, position
+            # Who was live only after that position has not been handed what came since then, where the relay leaves that out, too.
+            concerned = event is None or subscription.next <= position
+            if subscription.values and subscription.state is State.LIVE and concerned:
+                subscription.state, subscription.next = State.BEHIND, max(position, subscription.next)
                 self._go_on(subscription)
 
     # --- from the log --------------------------------------------------------------------------------------------
@@ -492,6 +498,7 @@ class Feed:
         self._send_alone(subscription, change.position, encode_change(change))
 
     async def _read_on(self, subscription: Subscription) -> None:
+        archived = self._tail.start
         try:
             if subscription.state is State.SHOWING:
                 await self._show(subscription)
@@ -506,7 +513,7 @@ class Feed:
                     if not subscription.is_served:
                         self._fall_behind(subscription)
                         break
-                    await self._send(subscription, row)
+                    await self._send(subscription, row, archived)
                 subscription.next = row.position + 1
         except (Overload, CommitFailed):
             # A value was asked for behind others, who failed or are too many. It is as durable as before: once more, later.
@@ -537,8 +544,8 @@ class Feed:
         # The newest version of all need not be one that the subscription wants.
         return subscription.condition is None and self._newest(event.document, event.branch) > event.version
 
-    async def _send(self, subscription: Subscription, row: Row) -> None:
-        encoded = await self._maker.make(row) if subscription.values else encode(row)
+    async def _send(self, subscription: Subscription, row: Row, archived: int) -> None:
+        encoded = await self._maker.make(row, archived) if subscription.values else encode(row)
         self._send_alone(subscription, row.position, encoded)
 
     def _send_alone(self, subscription: Subscription, position: int, encoded: Encoded) -> None:

@@ -34,11 +34,26 @@ class Maker:
         self._kept: OrderedDict[int, Encoded] = OrderedDict()
         """The newest that were made, by position."""
         self._bytes = 0
+        self._erased_at = 0
+        """The position of the newest erasure. What was read before that is archived may hold what is to be gone."""
 
-    async def make(self, row: Row) -> Encoded:
-        """The change with the whole value after it. Raises LimitExceeded where no frame is large enough, and what a read does."""
+    async def make(self, row: Row, archived: int) -> Encoded:
+        """The change with the whole value after it. archived: what was durably archived when the row was read. Raises LimitExceeded where
+        no frame is large enough, and what a read does."""
         kept = self._kept.get(row.position)
-        return kept if kept is not None else self._keep(row.position, encode(row, await self._value(row.event)))
+        if kept is not None:
+            return kept
+        encoded = encode(row, await self._value(row.event))
+        check_size(_size(encoded), self._limits)
+        if archived > self._erased_at:
+            self._keep(row.position, encoded)
+        return encoded
+
+    def erased(self, position: int) -> None:
+        """There is, or may be, an erasure at that position. Nothing that was made before it is handed out again."""
+        self._erased_at = position
+        self._kept.clear()
+        self._bytes = 0
 
     async def _value(self, event: Event) -> Raw:
         if event.kind == _DELETE:
@@ -49,15 +64,13 @@ class Maker:
             return NIL
         return document.value
 
-    def _keep(self, position: int, encoded: Encoded) -> Encoded:
+    def _keep(self, position: int, encoded: Encoded) -> None:
         size = _size(encoded)
-        check_size(size, self._limits)
         if position not in self._kept and size * 4 <= _KEPT_BYTES_MAX:
             self._kept[position] = encoded
             self._bytes += size
             while self._bytes > _KEPT_BYTES_MAX or len(self._kept) > _KEPT_MAX:
                 self._bytes -= _size(self._kept.popitem(last=False)[1])
-        return encoded
 
 
 def encode(row: Row, value: Raw = NIL) -> Encoded:

@@ -3,10 +3,12 @@
 from palimpsest.client.asking import OnProgress
 from palimpsest.client.blocking import SyncClient, SyncPolicies, SyncSubscription, SyncWatchedValue, connect_sync
 from palimpsest.client.client import Client, connect
+from palimpsest.client.durable import NamedSubscription
 from palimpsest.client.editing import Draft, ListDraft, MapDraft
 from palimpsest.client.feeds import FeedOptions, Policy, Start
 from palimpsest.client.grouping import Transactions
 from palimpsest.client.merging import Branch, MergeConflict, MergePart, MergeResult, PendingMerge
+from palimpsest.client.naming import AnyLetter, DeadLetter, SubscriptionState
 from palimpsest.client.parts import Join, Target
 from palimpsest.client.places import AnyNode, Which
 from palimpsest.client.reactions import Handler, OnError, Reaction
@@ -25,6 +27,7 @@ __all__ = [
     "BASE",
     "OURS",
     "THEIRS",
+    "AnyLetter",
     "AnyNode",
     "BackupReport",
     "Blame",
@@ -34,6 +37,7 @@ __all__ = [
     "Choice",
     "Client",
     "Create",
+    "DeadLetter",
     "Digest",
     "Document",
     "Draft",
@@ -46,6 +50,7 @@ __all__ = [
     "MergeConflict",
     "MergePart",
     "MergeResult",
+    "NamedSubscription",
     "OnError",
     "OnProgress",
     "OnReconnect",
@@ -62,6 +67,7 @@ __all__ = [
     "Start",
     "Stats",
     "Subscription",
+    "SubscriptionState",
     "SyncClient",
     "SyncPolicies",
     "SyncSubscription",
