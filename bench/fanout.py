@@ -26,7 +26,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import AsyncExitStack, AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -109,9 +109,8 @@ async def run(opened: AbstractAsyncContextManager[_Publish], crowd: Crowd, arriv
         latencies: list[float] = []
         measure_from = time.perf_counter() + crowd.warmup_seconds
         span = (measure_from, measure_from + crowd.seconds)
-        rate, *_ = await asyncio.gather(
-            _rate(arrivals, crowd), *[_write(publish, arrivals, span, latencies) for _ in range(WINDOW)]
-        )
+        writers = asyncio.gather(*[_write(publish, arrivals, span, latencies) for _ in range(WINDOW)])
+        rate, _ = await asyncio.gather(_rate(arrivals, crowd), writers)
         return {"per_second": rate, **percentiles(latencies)}
 
 
@@ -172,7 +171,10 @@ async def _open_palimpsest(port: int, crowd: Crowd, arrivals: Arrivals) -> Async
         followed = await few_at_once(subscribe, clients * crowd.per_connection)
 
         def publish(number: int) -> Awaitable[object]:
-            delta = {workload.field_name(number): workload.field_text(number), workload.COUNTER: palimpsest.Increment(1)}
+            delta = {
+                workload.field_name(number): workload.field_text(number),
+                workload.COUNTER: palimpsest.Increment(1),
+            }
             return writer.update(_DOCUMENT, delta)
 
         await stack.enter_async_context(_readers(map(read, followed)))
@@ -193,7 +195,7 @@ async def _open_redis(port: int, crowd: Crowd, arrivals: Arrivals) -> AsyncItera
             return await stack.enter_async_context(client)
 
         async def subscribe(_: int) -> aioredis.client.PubSub:
-            followed = await stack.enter_async_context((await connect()).pubsub())
+            followed: aioredis.client.PubSub = await stack.enter_async_context((await connect()).pubsub())
             await followed.subscribe(_DOCUMENT)
             assert await followed.get_message(timeout=DELIVERY_SECONDS_MAX) is not None
             return followed

@@ -2,6 +2,7 @@
 
     python -m bench.feed_clients read PORT ...      subscribers that note when each change came
     python -m bench.feed_clients write PORT ...     who changes their document, at a steady pace, and notes when it was answered
+    python -m bench.feed_clients flood PORT ...     what the stuck reader follows
     python -m bench.feed_clients fill PORT ...      a history
     python -m bench.feed_clients catch-up PORT ...  one subscriber that reads a history
     python -m bench.feed_clients idle PORT ...      subscribers to what never changes
@@ -18,7 +19,7 @@ import gc
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ import uvloop
 import palimpsest
 from bench import processes, workload
 from bench.python_clients import few_at_once
+from palimpsest.errors import DocumentExists
 
 BULK_DOCUMENTS = 16
 """That the stuck reader follows: each has a budget of its own."""
@@ -96,13 +98,17 @@ async def write(port: int, changes: int, rate: int, bulk_bytes: int) -> list[flo
 
 
 async def flood(port: int, total_bytes: int, bulk_bytes: int) -> None:
+    """So much to the documents that the stuck reader follows, which are made where they are not there."""
     async with _connected(port, 1) as (client,):
+        for number in range(BULK_DOCUMENTS):
+            with suppress(DocumentExists):
+                await client.create(bulk_name(number), {})
         for number in range(total_bytes // bulk_bytes):
             await _write_bulk(client, number, bulk_bytes)
 
 
 async def _write_bulk(client: palimpsest.Client, number: int, bulk_bytes: int) -> None:
-    await client.update(bulk_name(number), {"text": f"{number:08x}".ljust(bulk_bytes, "x")}, create=True)
+    await client.update(bulk_name(number), {"text": f"{number:08x}".ljust(bulk_bytes, "x")})
 
 
 # --- from the log ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ SETTLED_SHARE = 0.05
 """Of one core: a peer that uses less has finished what it still had to do behind its last answer."""
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class PeerFailed(Exception):
@@ -102,6 +103,11 @@ def own_cpu_seconds(pid: int) -> float:
     """What the process itself has used, all of its threads; 0 where it is gone."""
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND if fields else 0.0
+
+
+def resident_bytes(pid: int) -> int:
+    """Of the process itself. Raises OSError where it is gone."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
 
 
 class Usage:

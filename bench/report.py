@@ -26,6 +26,7 @@ def print_results(results: Results, console: Console) -> None:
         ("Documents", results.documents),
         ("History", results.history),
         ("Branches", results.branches),
+        ("Feeds", results.feeds),
     ):
         if figures:
             console.print(_single_table(title, figures))

@@ -21,6 +21,7 @@ from bench import comparisons, generator, machine, picture, redis_peer, report
 from bench.branches import BranchesSize, measure_branches
 from bench.comparisons import Pace
 from bench.documents import StoreSize, measure_documents
+from bench.feeds import FEEDS_CASES, FeedsSize, measure_feeds, sockets_figures
 from bench.floor import measure_floor
 from bench.history import HistorySize, measure_history
 from bench.palimpsest_peer import PalimpsestPeer
@@ -28,6 +29,7 @@ from bench.peer import Peer
 from bench.processes import PeerFailed
 from bench.redis_peer import RedisPeer
 from bench.results import Comparison, Results, Single
+from bench.sockets_peer import SocketsPeer
 
 OUT = Path(__file__).with_name("out")
 WORK = (
@@ -35,7 +37,7 @@ WORK = (
     "Palimpsest: `serve` as it comes, its archiver running, request ids, digests and limits on. "
     "Redis: appendonly yes, appendfsync always, a script of HSET, HINCRBY, XADD and PUBLISH."
 )
-PARTS = ("floor", "python", "server", "documents", "history", "branches")
+PARTS = ("floor", "python", "server", "documents", "history", "branches", "feeds")
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -44,14 +46,25 @@ class Size(msgspec.Struct, frozen=True):
     store: StoreSize
     history: HistorySize
     branches: BranchesSize
+    feeds: FeedsSize
 
 
 SIZES = {
     "tiny": Size(
-        Pace(1, 0.1, 0.3, 50), 0.1, StoreSize(256, 8), HistorySize(2_000, 2_000, 5), BranchesSize(500, 1_000, 5)
+        Pace(1, 0.1, 0.3, 50),
+        0.1,
+        StoreSize(256, 8),
+        HistorySize(2_000, 2_000, 5),
+        BranchesSize(500, 1_000, 5),
+        FeedsSize(100, 20, 2_000, 2_000, rounds=1),
     ),
     "small": Size(
-        Pace(2, 0.5, 1.5, 1_000), 0.5, StoreSize(5_000, 20), HistorySize(100_000, 100_000), BranchesSize(10_000, 10_000)
+        Pace(2, 0.5, 1.5, 1_000),
+        0.5,
+        StoreSize(5_000, 20),
+        HistorySize(100_000, 100_000),
+        BranchesSize(10_000, 10_000),
+        FeedsSize(1_000, 100, 20_000, 10_000, rounds=2),
     ),
     "full": Size(
         Pace(5, 1.0, 3.0, 1_000),
@@ -59,6 +72,7 @@ SIZES = {
         StoreSize(50_000, 20),
         HistorySize(100_000, 1_000_000),
         BranchesSize(100_000, 10_000),
+        FeedsSize(1_000, 400, 100_000, 10_000),
     ),
 }
 
@@ -101,6 +115,15 @@ class Bench:
         self._watch("branches")
         return measure_branches(self._directory, self._size.branches)
 
+    def deliveries(self) -> list[Comparison]:
+        with ExitStack() as stack:
+            peers = self._start_peers(stack)
+            peers.append(stack.enter_context(SocketsPeer(self._directory)))
+            return self._compare(peers, FEEDS_CASES)
+
+    def feeds(self) -> list[Single]:
+        return measure_feeds(self._directory, self._size.feeds, self._watch)
+
     def _start_peers(self, stack: ExitStack) -> list[Peer]:
         peers: list[Peer] = [stack.enter_context(PalimpsestPeer(self._directory))]
         if redis_peer.executable() is not None:
@@ -134,7 +157,10 @@ def measure(size_name: str, parts: list[str], directory: Path, *, require_all: b
     documents = bench.documents() if "documents" in parts else []
     history = bench.history() if "history" in parts else []
     branches = bench.branches() if "branches" in parts else []
-    return Results(at, size_name, described, WORK, compared, floor, documents, bench.skipped, history, branches)
+    deliveries = bench.deliveries() if "feeds" in parts else []
+    feeds = [*sockets_figures(deliveries), *bench.feeds()] if "feeds" in parts else []
+    compared += deliveries
+    return Results(at, size_name, described, WORK, compared, floor, documents, bench.skipped, history, branches, feeds)
 
 
 def main() -> None:

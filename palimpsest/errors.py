@@ -14,6 +14,7 @@
     │   ├── VersionNotFound
     │   │   └── VersionPruned    it was there, and is not kept any more
     │   ├── MergeNotFound        no such pending merge
+    │   ├── SubscriptionNotFound no such named subscription
     │   ├── InvalidRequest       a well-formed message that makes no sense
     │   ├── InvalidPerspective   a perspective that does not make sense
     │   ├── PerspectiveNotFound
@@ -209,6 +210,13 @@ class MergeNotFound(UsageError):
 
     code = "merge_not_found"
     merge: str
+
+
+class SubscriptionNotFound(UsageError):
+    """No subscription has this name: it never had one, or it was deleted. `name`: of it."""
+
+    code = "subscription_not_found"
+    name: str
 
 
 class InvalidRequest(UsageError):

@@ -45,6 +45,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What is on its way to one subscriber and not yet credited; beyond it, the subscriber is served from the log."""
     view_cache_bytes_max: int = 64 * 1024 * 1024
     """Of encoded views that are kept, of all perspectives together."""
+    unacked_changes_max: int = 1_000
+    """Of one named subscription, not acknowledged yet; beyond it, no more are read for it until some are."""
+    dead_letters_max: int = 1_000
+    """Of one named subscription; beyond it, what fails too often is tried again, late, instead of being put aside."""
     tail_bytes_max: int = 512 * 1024 * 1024
     """What is durable and not archived yet; beyond it, writes are refused as `Overloaded` until the archiver catches up."""
     awake_bytes_max: int = 1024 * 1024 * 1024

@@ -92,7 +92,6 @@ class State(Enum):
 
 
 _ERASE = int(Kind.ERASE)
-_ALL = Pattern.parse("**")
 _POLICIES = ("all", "latest", "disconnect")
 
 
@@ -231,6 +230,7 @@ class Feed:
         if subscription.is_relayed:
             if not self._relaying:
                 self._relayed = self._tail.end
+                self._maker.erased(self._tail.end - 1)  # it may be that nobody was there to hear of one
             self._relaying.add(subscription)
         else:
             self._index.add(subscription)
@@ -330,9 +330,9 @@ class Feed:
         if not self._all:
             return
         generation = self._generation
-        if any(entry[3].kind == _ERASE for entry in entries):
-            self._maker.forget()
         for position, (actor, _, _, event) in enumerate(entries, batch.position):
+            if event.kind == _ERASE:
+                self._maker.erased(position)
             if actor.followed_as_of != generation:
                 actor.followers = self._followers(event)
                 actor.followed_as_of = generation
@@ -435,19 +435,19 @@ class Feed:
 
     async def _relay_on(self) -> None:
         """A piece of what is durable and was not handed on yet."""
+        archived = self._tail.start
         try:
             rows = await self._reader.rows(
-                self._relayed, rows_max=_ROWS_TOGETHER, bytes_max=_BYTES_TOGETHER, pattern=_ALL, branch=MAIN
+                self._relayed, rows_max=_ROWS_TOGETHER, bytes_max=_BYTES_TOGETHER, pattern=None, branch=MAIN
             )
         except PalimpsestError:
-            position, self._relayed = self._relayed, self._tail.end
-            self._leave_to_log(position, list(self._all))
+            self._leave_all_to_log()
             return
         for row in rows:
-            await self._relay_row(row)
+            await self._relay_row(row, archived)
             self._relayed = row.position + 1
 
-    async def _relay_row(self, row: Row) -> None:
+    async def _relay_row(self, row: Row, archived: int) -> None:
         event = row.event
         wanted: dict[tuple[str, bool], list[Subscription]] = {}
         for subscription in self._relaying.matching(*_where(event)):
@@ -457,7 +457,7 @@ class Feed:
         for subscriptions in wanted.values():
             first = subscriptions[0]
             try:
-                made = await self._maker.make(row, first.lens, values=first.values)
+                made = await self._maker.make(row, first.lens, archived, values=first.values)
             except PalimpsestError:  # whoever is to hear of it does when it is read from the log
                 self._leave_to_log(row.position, subscriptions)
             else:
@@ -485,6 +485,14 @@ class Feed:
         for subscription in subscriptions:
             if subscription.is_relayed and subscription.state is State.LIVE and subscription.next <= position:
                 subscription.state, subscription.next = State.BEHIND, position
+                self._go_on(subscription)
+
+    def _leave_all_to_log(self) -> None:
+        """Those who were live only after `_relayed` have not been handed what came since then, either."""
+        position, self._relayed = self._relayed, self._tail.end
+        for subscription in list(self._all):
+            if subscription.is_relayed and subscription.state is State.LIVE:
+                subscription.state, subscription.next = State.BEHIND, max(position, subscription.next)
                 self._go_on(subscription)
 
     # --- from the log --------------------------------------------------------------------------------------------
@@ -531,6 +539,7 @@ class Feed:
         self._send_alone(subscription, change.position, encode_change(change))
 
     async def _read_on(self, subscription: Subscription) -> None:
+        archived = self._tail.start
         try:
             if subscription.state is State.SHOWING:
                 await self._show(subscription)
@@ -545,7 +554,7 @@ class Feed:
                     if not subscription.is_served:
                         self._fall_behind(subscription)
                         break
-                    await self._send(subscription, row)
+                    await self._send(subscription, row, archived)
                 subscription.next = row.position + 1
         except (Overload, CommitFailed):
             # A value was asked for behind others, who failed or are too many. It is as durable as before: once more, later.
@@ -576,11 +585,11 @@ class Feed:
         # The newest version of all need not be one that the subscription wants.
         return subscription.condition is None and self._newest(event.document, event.branch) > event.version
 
-    async def _send(self, subscription: Subscription, row: Row) -> None:
+    async def _send(self, subscription: Subscription, row: Row, archived: int) -> None:
         if not subscription.is_relayed:
             self._send_alone(subscription, row.position, encode(row))
             return
-        made = await self._maker.make(row, subscription.lens, values=subscription.values)
+        made = await self._maker.make(row, subscription.lens, archived, values=subscription.values)
         if made is not None and subscription.wants_made(made):
             self._send_alone(subscription, row.position, made.encoded)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from palimpsest.errors import InvalidRequest
 from palimpsest.protocol.messages import Subscribe
@@ -13,7 +13,11 @@ from palimpsest.state.touching import touches
 from palimpsest.storage.events import Event
 from palimpsest.words import Kind
 
+T = TypeVar("T")
+
 _KINDS = frozenset(map(int, Kind))
+_NONE: frozenset[Any] = frozenset()
+"""Shared: an empty set of one's own takes 216 bytes, and there may be many thousands of conditions."""
 
 
 class Condition:
@@ -25,11 +29,11 @@ class Condition:
         """Raises InvalidRequest for a kind that there is not."""
         if not _KINDS.issuperset(message.kinds):
             raise InvalidRequest(f"kinds {list(message.kinds)}: there are {sorted(_KINDS)}", reason="kinds")
-        self._any = frozenset(message.tags)
-        self._all = frozenset(message.tags_all)
+        self._any = _set_of(message.tags)
+        self._all = _set_of(message.tags_all)
         self._by = message.by
         self._path = message.path
-        self._kinds = frozenset(message.kinds)
+        self._kinds = _set_of(message.kinds)
         self._since = message.from_time
 
     @property
@@ -50,6 +54,10 @@ class Condition:
             if (self._any and self._any.isdisjoint(tags)) or not self._all.issubset(tags):
                 return False
         return self._path is None or touches(decode_delta(event.delta), self._path)
+
+
+def _set_of(items: tuple[T, ...]) -> frozenset[T]:
+    return frozenset(items) if items else _NONE
 
 
 class Follower(Protocol):

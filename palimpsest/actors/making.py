@@ -58,10 +58,12 @@ class Maker:
         self._bytes = 0
         self._newest: OrderedDict[tuple[str, str], tuple[int, Any]] = OrderedDict()
         """Of documents that were looked at last: a version and the frozen value after it."""
+        self._erased_at = 0
+        """The position of the newest erasure. What was read before that is archived may hold what is to be gone."""
         self._decoded: tuple[int, list[Op]] = (-1, [])
 
-    async def make(self, row: Row, lens: Lens | None, *, values: bool) -> Made | None:
-        """None: nothing that the view shows has changed. Raises LimitExceeded where no frame is large enough, and what a read does."""
+    async def make(self, row: Row, lens: Lens | None, archived: int, *, values: bool) -> Made | None:
+        """None: nothing that the view shows has changed. archived: what was durably archived when the row was read. Raises LimitExceeded where no frame is large enough, and what a read does."""
         if lens is not None and row.event.kind == _UPDATE and not lens.concerns(self._ops(row)):
             return None
         key = (row.position, "" if lens is None else lens.digest, values)
@@ -71,10 +73,14 @@ class Maker:
             made = Made(encode(row, await self._value(row.event)), row.event)
         else:
             made = await self._seen(row, lens, values)
-        return self._keep(key, made)
+        check_size(_size(made), self._limits)
+        if archived > self._erased_at:
+            self._keep(key, made)
+        return made
 
-    def forget(self) -> None:
-        """Something was erased."""
+    def erased(self, position: int) -> None:
+        """There is, or may be, an erasure at that position. Nothing that was made before it is handed out again."""
+        self._erased_at = position
         self._kept.clear()
         self._newest.clear()
         self._bytes = 0
@@ -121,15 +127,13 @@ class Maker:
             self._decoded = (row.position, decode_delta(row.event.delta))
         return self._decoded[1]
 
-    def _keep(self, key: tuple[int, str, bool], made: Made | None) -> Made | None:
+    def _keep(self, key: tuple[int, str, bool], made: Made | None) -> None:
         size = _size(made)
-        check_size(size, self._limits)
         if key not in self._kept and size * 4 <= _KEPT_BYTES_MAX:
             self._kept[key] = made
             self._bytes += size
             while self._bytes > _KEPT_BYTES_MAX or len(self._kept) > _KEPT_MAX:
                 self._bytes -= _size(self._kept.popitem(last=False)[1])
-        return made
 
 
 def encode(row: Row, value: Raw = NIL) -> Encoded:

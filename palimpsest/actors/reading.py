@@ -317,10 +317,13 @@ class Reader:
                 else:
                     first = rows[-1].event.version + 1
 
-    async def rows(self, position: int, *, rows_max: int, bytes_max: int, pattern: Pattern, branch: str) -> list[Row]:
+    async def rows(
+        self, position: int, *, rows_max: int, bytes_max: int, pattern: Pattern | None, branch: str
+    ) -> list[Row]:
         """Rows of all streams from `position` on, in order; empty only at the durable end.
 
-        Raises Compacted where something of the pattern's documents at `position` or later is not kept any more.
+        Raises Compacted where something of the pattern's documents on the branch, or without a pattern anything at all, that was at
+        `position` or later is not kept any more.
         """
         while position < self._tail.start:
             start = self._tail.start
@@ -363,7 +366,8 @@ class Reader:
         if rows:
             return rows[0].position
         gaps = await self.archive.gaps(document, branch)
-        if any(gap.first <= version <= gap.last for gap in gaps):
+        # Special case: what lies before the first version of a branch is a gap that was never filled.
+        if any(gap.first <= version <= gap.last and (branch == MAIN or gap.position) for gap in gaps):
             raise VersionPruned(
                 f"version {version} of {document!r} on {branch!r} is not kept any more",
                 document=document,
@@ -381,11 +385,13 @@ class Reader:
             newest=newest,
         )
 
-    async def _check_compacted(self, position: int, pattern: Pattern, branch: str) -> None:
-        if (await self.archive.end()).pruned < position:
+    async def _check_compacted(self, position: int, pattern: Pattern | None, branch: str) -> None:
+        newest = (await self.archive.end()).pruned
+        if newest < position:
             return
-        gone = await self.archive.compacted(branch, prefix=pattern.prefix, position=position)
-        newest = max((last for document, last in gone if pattern.matches(document)), default=0)
+        if pattern is not None:
+            gone = await self.archive.compacted(branch, prefix=pattern.prefix, position=position)
+            newest = max((last for document, last in gone if pattern.matches(document)), default=0)
         if newest >= position:
             raise Compacted(
                 "some of what follows this cursor is not kept any more",

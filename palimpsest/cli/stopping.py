@@ -50,9 +50,12 @@ class Stopping:
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Until work() is done, or told to stop. Before and after that, signals raise KeyboardInterrupt."""
         self._loop = asyncio.get_running_loop()
-        with anyio.CancelScope() as self._scope, _watched_pipe(self._loop, self._scope.cancel):
-            await work()
-        self._scope = None
+        self._scope = anyio.CancelScope()
+        try:
+            with self._scope, _watched_pipe(self._loop, self._scope.cancel):
+                await work()
+        finally:
+            self._scope = None
 
     @contextmanager
     def printing(self) -> Iterator[None]:
@@ -74,26 +77,37 @@ class Stopping:
 
 @contextmanager
 def _watched_pipe(loop: asyncio.AbstractEventLoop, on_gone: Callable[[], object]) -> Iterator[None]:
-    """on_gone is called once nobody can read from stdout any more, where that is a pipe."""
+    """on_gone is called once nobody can read from stdout any more, where that is a pipe.
+
+    A thread waits for that. The event loop could, but uvloop makes what it waits for non-blocking, also for those who write to it.
+    """
     number = _stdout_number()
-    if number is None or not stat.S_ISFIFO(os.fstat(number).st_mode):
+    if number is None or not stat.S_ISFIFO(os.fstat(number).st_mode) or not hasattr(select, "poll"):
         yield
         return
+    over, end = os.pipe()
 
-    def look() -> None:
-        loop.remove_reader(number)
-        if _is_gone(number):
-            on_gone()
+    def wait() -> None:
+        if _first_ready(number, over) == number:
+            loop.call_soon_threadsafe(on_gone)
 
-    try:
-        loop.add_reader(number, look)
-    except NotImplementedError:  # an event loop that knows sockets alone: it is seen at the next write
-        yield
-        return
+    thread = threading.Thread(target=wait, name="palimpsest.stopping", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        loop.remove_reader(number)
+        os.close(end)
+        thread.join()
+        os.close(over)
+
+
+def _first_ready(pipe: int, over: int) -> int:
+    """pipe: its writing end, which is ready once it has no reader. over: ready once it can be read."""
+    poll = select.poll()
+    poll.register(pipe, 0)  # errors are told whatever is asked for
+    poll.register(over, select.POLLIN)
+    ready = [number for number, _ in poll.poll()]
+    return over if over in ready else pipe
 
 
 def _stdout_number() -> int | None:
@@ -106,9 +120,3 @@ def _stdout_number() -> int | None:
 def _is_full(number: int | None) -> bool:
     """Whether a write would wait."""
     return number is not None and os.name != "nt" and not select.select([], [number], [], 0)[1]
-
-
-def _is_gone(number: int) -> bool:
-    poll = select.poll()
-    poll.register(number, 0)  # errors are told whatever is asked for
-    return any(events & select.POLLERR for _, events in poll.poll(0))

@@ -11,10 +11,12 @@ from palimpsest.client.blocking import (
     connect_sync,
 )
 from palimpsest.client.client import Client, connect
+from palimpsest.client.durable import NamedSubscription
 from palimpsest.client.editing import Draft, ListDraft, MapDraft
 from palimpsest.client.feeds import FeedOptions, Policy, Start
 from palimpsest.client.grouping import Transactions
 from palimpsest.client.merging import Branch, MergeConflict, MergePart, MergeResult, PendingMerge
+from palimpsest.client.naming import AnyLetter, DeadLetter, SubscriptionState
 from palimpsest.client.parts import Join, Target
 from palimpsest.client.perspectives import Perspectives
 from palimpsest.client.places import AnyNode, Which
@@ -35,6 +37,7 @@ __all__ = [
     "BASE",
     "OURS",
     "THEIRS",
+    "AnyLetter",
     "AnyNode",
     "BackupReport",
     "Blame",
@@ -44,6 +47,7 @@ __all__ = [
     "Choice",
     "Client",
     "Create",
+    "DeadLetter",
     "Digest",
     "Document",
     "Draft",
@@ -56,6 +60,7 @@ __all__ = [
     "MergeConflict",
     "MergePart",
     "MergeResult",
+    "NamedSubscription",
     "OnError",
     "OnProgress",
     "OnReconnect",
@@ -74,6 +79,7 @@ __all__ = [
     "Start",
     "Stats",
     "Subscription",
+    "SubscriptionState",
     "SyncClient",
     "SyncPerspectives",
     "SyncPolicies",

@@ -184,6 +184,13 @@ class SyncClient:
             self._thread.call(importing.feed, batch)
         return self._thread.call(importing.finish)
 
+    # --- named subscriptions -------------------------------------------------------------------------------------
+
+    subscriptions = blocking(Client.subscriptions)
+    subscription_state = blocking(Client.subscription_state)
+    delete_subscription = blocking(Client.delete_subscription)
+    redrive = blocking(Client.redrive)
+
     # --- changes -------------------------------------------------------------------------------------------------
 
     def _show_changes(self, changes: Subscription) -> SyncSubscription:
@@ -242,7 +249,7 @@ class SyncSubscription:
     def __init__(self, client: SyncClient, subscription: Subscription, thread: Thread) -> None:
         self._client = client
         """Kept, so that it is not forgotten while this is in use."""
-        self._subscription = subscription
+        self._subscription = self._inner = subscription
         self._thread = thread
 
     @property
@@ -285,6 +292,9 @@ class SyncSubscription:
         if change is None:
             raise StopIteration
         return change
+
+    ack = blocking(Subscription.ack)
+    nack = blocking(Subscription.nack)
 
     def transactions(self) -> Iterator[list[Change]]:
         """As `Subscription.transactions`."""

@@ -13,9 +13,11 @@ from typing import Any, Self, TypeVar, Unpack
 
 from palimpsest.client.asking import KINDS, answered, made_version
 from palimpsest.client.branching import Branching
+from palimpsest.client.durable import make_subscription
 from palimpsest.client.editing import Editing
 from palimpsest.client.feeds import FeedOptions, Policy, Start, Wish
 from palimpsest.client.keeping import Keeping
+from palimpsest.client.naming import Naming
 from palimpsest.client.parts import Key, make_parts
 from palimpsest.client.past import Past
 from palimpsest.client.perspectives import Perspectives
@@ -50,6 +52,10 @@ from palimpsest.words import MAIN, Kind
 
 _CREATE, _UPDATE, _DELETE = Kind.CREATE, Kind.UPDATE, Kind.DELETE
 
+
+_UNACKED_MIN = 16
+"""With a reaction by name: so many changes are handed to it at a time, or twice as many as may be handled at a time."""
+
 _Callback = TypeVar("_Callback", bound=OnReconnect)
 
 
@@ -78,11 +84,12 @@ def make_settings(timeout_seconds: float, others: Mapping[str, Any]) -> Settings
         raise InvalidRequest(f"unknown setting: {error}", reason=str(error)) from None
 
 
-class Client(Reading, Past, Keeping, Branching):
+class Client(Reading, Past, Keeping, Branching, Naming):
     """One connection to a server, shared by any number of tasks of one event loop.
 
-    The words that write documents and follow them are here; those that read them are in `Reading`, those about their past in `Past`, those about what is kept
-    of it in `Keeping`, and those about branches and merges in `Branching`. Everything raises errors of the tree in
+    The words that write documents and follow them are here; those that read them are in `Reading`, those about their past in `Past`, those
+    about what is kept of it in `Keeping`, those about branches and merges in `Branching`, and those about named subscriptions in
+    `Naming`. Everything raises errors of the tree in
     `palimpsest.errors`. Besides what a method names: LinkError where no answer came (a write may have been applied then;
     `error.request` is the id that its version carries), Overloaded where the server has too much to do, and InvalidName for a name
     that is none. Cancelling a call gives up the wait, not the write.
@@ -363,6 +370,10 @@ class Client(Reading, Past, Keeping, Branching):
         perspective: str | None = None,
         family: str | None = None,
         level: int | None = None,
+        name: str | None = None,
+        ack_seconds: float = 30.0,
+        tries_max: int = 5,
+        unacked_max: int = 16,
         on_state: OnState | None = None,
     ) -> Subscription:
         """The changes of one document, or of all that match: `async with client.subscribe("notes/*") as changes`, and
@@ -381,10 +392,15 @@ class Client(Reading, Past, Keeping, Branching):
                 of each document, what a newer version has overtaken is left out. "disconnect": it ends with Overloaded. speed: history comes
         at its own pace (1) or n times as fast (n), until it has caught up. on_state: see `Subscription`.
 
-                perspective, or family and level: changes are those of what is seen through it, in its names; what does not show does not come.
-                Where it becomes another, the subscription begins with a fresh snapshot by itself. `set_level` goes up or down in a family.
+        perspective, or family and level: changes are those of what is seen through it, in its names; what does not show does not come.
+        Where it becomes another, the subscription begins with a fresh snapshot by itself. `set_level` goes up or down in a family.
 
-                Raises InvalidRequest, InvalidName or InvalidPath; see `Subscription` for what comes later.
+        name: of a subscription whose place the server keeps, made where there is none of that name, and started as is said then. All who
+        subscribe with it share its changes: each goes to one of them, those of one document in their order and never to two at once. What
+        is not acknowledged (`Subscription.ack`) within ack_seconds of coming, or of being the first of its document, goes to another; what
+        failed tries_max times is put aside (`subscription_state`). unacked_max: so many changes are handed to this one at a time.
+
+        Raises InvalidRequest, InvalidName or InvalidPath; see `Subscription` for what comes later.
         """
         wish = Wish(
             pattern,
@@ -404,8 +420,12 @@ class Client(Reading, Past, Keeping, Branching):
             perspective=perspective,
             family=family,
             level=level,
+            name=name,
+            ack_seconds=ack_seconds,
+            tries_max=tries_max,
+            unacked_max=unacked_max,
         )
-        return Subscription(self._session, wish, on_state)
+        return make_subscription(self._session, wish, on_state)
 
     def on(
         self,
@@ -427,11 +447,15 @@ class Client(Reading, Past, Keeping, Branching):
         Changes of one document are handled in their order, of several documents at the same time, at most concurrency_max of them.
         retries: how often a handler that fails is called again with its change, later each time. After that on_error is called with
         the change and the error, and the change counts as handled; without one, the reaction stops with the error. options: as of
-        `subscribe`. Raises InvalidRequest, InvalidName or InvalidPath.
+        `subscribe`. With a name, a change that was handled is acknowledged, and one that failed is refused and comes again, here or elsewhere,
+        until it was delivered tries_max times; the reaction goes on, with or without on_error. Raises InvalidRequest, InvalidName or
+        InvalidPath.
         """
         check_numbers(concurrency_max=concurrency_max, retries=retries)
         if concurrency_max < 1 or retries < 0:
             raise InvalidRequest("at least one handler at once, and no negative number of retries", reason="on")
+        if options.get("name") is not None:
+            options.setdefault("unacked_max", max(_UNACKED_MIN, 2 * concurrency_max))
         wish = Wish(pattern, **options)
         return lambda handler: Reaction(self._session, wish, handler, concurrency_max, retries, on_error)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict
 
 from palimpsest.client.places import maybe_at
-from palimpsest.client.requests import check, check_numbers, check_texts, make_path, make_tags
+from palimpsest.client.requests import check, check_numbers, check_seconds, check_texts, make_path, make_tags
 from palimpsest.client.viewing import make_view
 from palimpsest.errors import InvalidRequest
 from palimpsest.protocol import messages as m
@@ -44,6 +44,10 @@ class FeedOptions(TypedDict, total=False):
     perspective: str | None
     family: str | None
     level: int | None
+    name: str | None
+    ack_seconds: float
+    tries_max: int
+    unacked_max: int
 
 
 class Wish:
@@ -70,10 +74,14 @@ class Wish:
         perspective: str | None = None,
         family: str | None = None,
         level: int | None = None,
+        name: str | None = None,
+        ack_seconds: float = 30.0,
+        tries_max: int = 5,
+        unacked_max: int = 16,
     ) -> None:
         check(pattern, branch)
-        check_texts(resume_after=resume_after, by=by, policy=policy)
-        check_numbers(from_version=from_version)
+        check_texts(resume_after=resume_after, by=by, policy=policy, name=name)
+        check_numbers(from_version=from_version, tries_max=tries_max, unacked_max=unacked_max)
         self.from_version = from_version
         self.from_time = maybe_at(from_time, "from_time")
         self.start = start
@@ -94,7 +102,20 @@ class Wish:
             path=None if path is None else make_path(path),
             kinds=_make_kinds(kinds),
             policy=policy,
+            name=name,
+            ack_seconds=check_seconds(ack_seconds, "ack_seconds"),
+            tries_max=tries_max,
+            unacked_max=unacked_max,
         )
+        if name is not None:
+            self._check_named()
+
+    def _check_named(self) -> None:
+        if self.start == "snapshot" or self.speed is not None or self.template.policy != "all":
+            reason = "a named subscription hands out each change until it is acknowledged"
+            raise InvalidRequest(f"no snapshot, speed or other policy: {reason}", reason="name")
+        if self.template.tries_max < 1 or self.template.unacked_max < 1:
+            raise InvalidRequest("at least one delivery, and one change at a time", reason="name")
 
     def _check_start(self) -> None:
         if self.start not in _STARTS:

@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from palimpsest.client.backoff import Backoff
+from palimpsest.client.durable import NamedSubscription, make_subscription
 from palimpsest.client.feeds import Wish
 from palimpsest.client.results import Change
 from palimpsest.client.session import Session
-from palimpsest.client.subscription import Subscription
-from palimpsest.errors import InvalidRequest
+from palimpsest.errors import InvalidRequest, PalimpsestError
 from palimpsest.logs import get_logger
 from palimpsest.protocol.cursor import encode_cursor
 
@@ -69,7 +69,8 @@ class Reaction:
         self._concurrency_max = concurrency_max
         self._retries = retries
         self._on_error = on_error
-        self._changes = Subscription(session, wish)
+        self._changes = make_subscription(session, wish)
+        self._named = self._changes if isinstance(self._changes, NamedSubscription) else None
         self._running: asyncio.Task[None] | None = None
         self._lines: dict[str, deque[_Handling]] = {}
         """By document, what is to be handled; the first may be at it."""
@@ -89,8 +90,8 @@ class Reaction:
     @property
     def cursor(self) -> str:
         """The place after the last change that is handled, as are all before it: to go on from there, exactly after it, hand it to
-        `resume_after`. "" while a snapshot is being handled."""
-        return self._cursor if self._order else self._changes.cursor
+        `resume_after`. "" while a snapshot is being handled. With a name: as of the subscription."""
+        return self._cursor if self._order and self._named is None else self._changes.cursor
 
     @property
     def waiting(self) -> int:
@@ -174,7 +175,9 @@ class Reaction:
         while self._ready:
             document = self._ready.popleft()
             line = self._lines[document]
-            await self._handle(line[0].change)
+            change = line[0].change
+            if self._named is None or self._named.has(change):  # else it came again, and was acknowledged meanwhile
+                await self._handle(change)
             self._handled(line.popleft())
             if line:
                 self._ready.append(document)
@@ -189,7 +192,6 @@ class Reaction:
         while True:
             try:
                 await self.handler(change)
-                return
             except Exception as error:
                 tries += 1
                 if tries > self._retries:
@@ -198,15 +200,36 @@ class Reaction:
                 log.warning(
                     "reaction_failed", handler=_name(self.handler), change=repr(change), tries=tries, error=repr(error)
                 )
+            else:
+                if self._named is not None:
+                    await self._settle(change, self._named.ack(change))
+                return
             await asyncio.sleep(backoff.next_seconds())
 
     async def _give_up(self, change: Change, error: Exception) -> None:
         """Raises the error where nobody takes it, and what on_error raises."""
-        if self._on_error is None:
+        if self._on_error is not None:
+            answer = self._on_error(change, error)
+            if inspect.isawaitable(answer):
+                await answer
+        elif self._named is None:
             raise error
-        answer = self._on_error(change, error)
-        if inspect.isawaitable(answer):
-            await answer
+        if self._named is not None:
+            self._drop_behind(change.document)
+            await self._settle(change, self._named.nack(change, reason=repr(error)))
+
+    def _drop_behind(self, document: str) -> None:
+        """What waits behind the change that is refused comes again after it."""
+        line = self._lines[document]
+        while len(line) > 1:
+            self._handled(line.pop())
+
+    async def _settle(self, change: Change, word: Awaitable[None]) -> None:
+        """Where it does not get through, the change comes again."""
+        try:
+            await word
+        except PalimpsestError as error:
+            log.warning("reaction_unsettled", handler=_name(self.handler), change=repr(change), error=repr(error))
 
     def _handled(self, handling: _Handling) -> None:
         handling.done = True

@@ -89,6 +89,13 @@ def check_texts(**texts: str | None) -> None:
             raise InvalidRequest(f"{name} is a str, not a {type(text).__name__}", reason=name)
 
 
+def check_seconds(seconds: float, name: str) -> float:
+    """As a float. Raises InvalidRequest for what is no finite number from 0 on."""
+    if type(seconds) not in (int, float) or not 0 <= seconds < float("inf"):
+        raise InvalidRequest(f"{name} is {seconds!r}, which is no number of seconds", reason=name)
+    return float(seconds)
+
+
 def check_numbers(**numbers: int | None) -> None:
     """What goes into a message as an Integer. Raises InvalidRequest."""
     for name, number in numbers.items():

@@ -176,6 +176,21 @@ class Change(Said):
         return self._message.more
 
     @property
+    def tries(self) -> int:
+        """For a named subscription: which delivery this is, from 1 on. 0 for others."""
+        return self._message.tries
+
+    @property
+    def position(self) -> int:
+        """In the log."""
+        return self._message.position
+
+    @property
+    def epoch(self) -> str:
+        """Of the log that `position` is of."""
+        return self._epoch
+
+    @property
     def cursor(self) -> str:
         """The place after this change: `resume_after` takes it. "" for what a snapshot shows."""
         if self._message.snapshot:

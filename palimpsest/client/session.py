@@ -61,6 +61,7 @@ _WRITES = (
     m.Rebase,
     m.Resolve,
     m.Abandon,
+    m.DeleteSubscription,
 )
 _DEFAULT_SILENCE_SECONDS = Limits().peer_silence_seconds
 _SWEEP_SECONDS_MAX = 0.5
@@ -339,8 +340,9 @@ class Session:
 
     def _on_change(self, message: m.Change) -> None:
         cost_bytes = len(_encode(message))
+        followers = self.followers
         for number in message.subscriptions:
-            follower = self.followers.get(number)
+            follower = followers.get(number)
             if follower is not None:
                 follower.on_change(message, cost_bytes)
 

@@ -92,7 +92,6 @@ class Subscription:
         """Whether a change is known by its position alone: nothing else says that the reader has it, or does not want it."""
         self._held: deque[_Arrived | _Mark] = deque()
         """What has arrived and was not taken."""
-        self._held_bytes = 0
         self._taken_bytes = 0
         """Taken since credit was given back last."""
         self._window_bytes = 0
@@ -131,7 +130,7 @@ class Subscription:
     @property
     def held_bytes(self) -> int:
         """Of changes that have arrived and were not taken yet."""
-        return self._held_bytes
+        return sum(arrived[2] for arrived in self._held if isinstance(arrived, tuple))
 
     async def __aenter__(self) -> Self:
         try:
@@ -151,6 +150,8 @@ class Subscription:
 
     async def __anext__(self) -> Change:
         held = self._held
+        if not held and self._pace is None and not self._over:
+            await self._arrival(None)
         if held and self._pace is None and isinstance(head := held[0], tuple):
             return Change(*self._pop(head))
         taken = await self.take()
@@ -177,6 +178,17 @@ class Subscription:
             self._live = False
             self._unfollow()
             self._show_afresh()
+
+    async def ack(self, *changes: Change) -> None:
+        """These are dealt with; the server has written it down on return. More than once is as good as once, and it does not matter by
+        whom: what was delivered again meanwhile is dealt with, too. Raises SubscriptionNotFound; InvalidRequest without a name."""
+        raise _nameless()
+
+    async def nack(self, change: Change, *, reason: str = "", delay_seconds: float = 0.0) -> None:
+        """It failed: it is delivered again, to another worker if there is one, at once or after delay_seconds (at most an hour); those of
+        its document that come after it wait for it. Where it was delivered tries_max times it is put aside, with the reason. Raises as
+        `ack`."""
+        raise _nameless()
 
     # --- for those who read in another way -----------------------------------------------------------------------
 
@@ -244,10 +256,10 @@ class Subscription:
         elif self._is_known(message):
             self._spend(cost_bytes)
             return
-        self._held_bytes += cost_bytes
-        self._held.append((message, self._epoch, cost_bytes))
-        if self._reader is not None:
+        held = self._held
+        if not held:  # else the reader is awake, or waits for the time of what is held
             self._wake()
+        held.append((message, self._epoch, cost_bytes))
 
     def on_marker(self, message: m.Marker) -> None:
         """A marker's place counts as taken once nothing is held before it: the reader has seen all that there was."""
@@ -315,7 +327,7 @@ class Subscription:
             id=session.next_id(),
             subscription=self._number,
             resume_after=resume_after,
-            credit_bytes=max(0, self._window_bytes - self._held_bytes),
+            credit_bytes=max(0, self._window_bytes - self.held_bytes),
             snapshot=snapshot,
             from_version=from_version,
             from_time=from_time,
@@ -400,7 +412,6 @@ class Subscription:
         self._held.popleft()
         if not message.snapshot:
             self._taken_cursor = (epoch, message.position)
-        self._held_bytes -= cost_bytes
         self._taken_bytes += cost_bytes
         if self._taken_bytes * 2 >= self._window_bytes:
             self._give_back()
@@ -458,7 +469,6 @@ class Subscription:
     def _leave(self) -> None:
         self._unfollow()
         self._held.clear()
-        self._held_bytes = 0
         self._finish(self._error)
 
     def _unfollow(self) -> None:
@@ -469,6 +479,10 @@ class Subscription:
         self._over = True
         self._error = error
         self._wake()
+
+
+def _nameless() -> InvalidRequest:
+    return InvalidRequest("only the changes of a named subscription are acknowledged", reason="name")
 
 
 def _advised(error: PalimpsestError) -> PalimpsestError:

@@ -213,6 +213,11 @@ class Subscribe(Message, frozen=True, tag=10):
     Of the changes, those that meet every condition given are sent, as in `History`; kinds: any of them. policy: what becomes of a
     subscriber that does not keep up: "all", everything is sent, later; "latest", what a newer version of its document has overtaken is
     left out, which needs `values`; "disconnect", the subscription ends.
+
+    name: of a durable subscription that is shared: this is one of its workers, and gets some of its changes, each to be answered by `Ack` or
+    `Nack` within ack_seconds of when it was sent, or of when it became the first of its document; else another gets it. A change
+    that failed tries_max times is put aside. At most unacked_max changes are with this worker at once. Where the name is new, it is
+    made, and starts as is said; where it is not, pattern, branch and conditions have to be the same, and its own place counts.
     """
 
     id: Number
@@ -232,6 +237,10 @@ class Subscribe(Message, frozen=True, tag=10):
     path: tuple[Step, ...] | None = None
     kinds: tuple[Integer, ...] = ()
     policy: str = "all"
+    name: str | None = None
+    ack_seconds: float = 30.0
+    tries_max: Integer = 5
+    unacked_max: Integer = 16
 
 
 class Credit(Message, frozen=True, tag=11):
@@ -550,6 +559,56 @@ class Through(Message, frozen=True, tag=40):
         return self.request.id
 
 
+class Ack(Message, frozen=True, tag=34):
+    """Answered by `Acknowledged` once it is durable: the changes at these positions are dealt with, whoever had them. What is so already
+    stays so. epoch: of the journal that the positions are of; "" is not looked at."""
+
+    id: Number
+    name: str
+    positions: tuple[Number, ...]
+    epoch: str = ""
+
+
+class Nack(Message, frozen=True, tag=35):
+    """Answered by `Acknowledged` once it is durable: the change has failed, and is delivered again, with those of its document after
+    it, at once or after delay_seconds; or it is put aside, where it has failed often enough. reason: for whoever looks at it then."""
+
+    id: Number
+    name: str
+    position: Number
+    reason: str = ""
+    delay_seconds: float = 0.0
+    epoch: str = ""
+
+
+class ListSubscriptions(Message, frozen=True, tag=36):
+    """Answered by `Subscriptions`: the named one, with its dead letters; or all, by name, after `after`, without theirs."""
+
+    id: Number
+    name: str | None = None
+    after: str = ""
+    limit: Integer = 1_000
+
+
+class DeleteSubscription(Message, frozen=True, tag=37):
+    """Answered by `Committed`. Its workers' subscriptions end with `subscription_not_found`."""
+
+    id: Number
+    name: str
+    repeat: bool = False
+    meta: Meta | None = None
+    key: str | None = None
+
+
+class Redrive(Message, frozen=True, tag=38):
+    """Answered by `Acknowledged` once it is durable: dead letters are delivered again, those at `positions`, or all where none is
+    given. They stay dead letters until they are acknowledged."""
+
+    id: Number
+    name: str
+    positions: tuple[Number, ...] = ()
+
+
 Request = (
     Hello
     | Ping
@@ -586,6 +645,11 @@ Request = (
     | GetMerge
     | ListMerges
     | Through
+    | Ack
+    | Nack
+    | ListSubscriptions
+    | DeleteSubscription
+    | Redrive
 )
 
 
@@ -703,6 +767,8 @@ class Change(Message, frozen=True, tag=9):
     parents: Parents | None = None
     snapshot: bool = False
     """It is there already, as this version: nothing changed. Its delta is empty, and its position the one that changes follow."""
+    tries: int = 0
+    """Which delivery this is to a worker of a named subscription, from 1 on; 0 for others."""
 
 
 class Marker(Message, frozen=True, tag=10):
@@ -923,6 +989,50 @@ class Merges(Message, frozen=True, tag=24):
     more: bool = False
 
 
+class DeadLetter(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A change that was put aside. tries: how often it was delivered. reason: of the last failure. again: it is being delivered again."""
+
+    position: int
+    document: str
+    branch: str
+    version: int
+    tries: int
+    reason: str
+    again: bool = False
+
+
+class Acknowledged(Message, frozen=True, tag=25):
+    """cursor: everything up to there is dealt with."""
+
+    id: int
+    name: str
+    cursor: str
+
+
+class SubscriptionInfo(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A named subscription. cursor: everything up to there is dealt with. lag: how many events of the log come after that, of whatever
+    documents. workers: that are connected. in_flight: changes that they have. dead: how many dead letters there are, of
+    which `letters` may be left out."""
+
+    name: str
+    pattern: str
+    branch: str
+    cursor: str
+    lag: int
+    workers: int
+    in_flight: int
+    dead: int
+    letters: tuple[DeadLetter, ...] = ()
+
+
+class Subscriptions(Message, frozen=True, tag=26):
+    """more: ask again, after the last of these."""
+
+    id: int
+    items: tuple[SubscriptionInfo, ...]
+    more: bool = False
+
+
 Response = (
     Welcome
     | Pong
@@ -949,4 +1059,6 @@ Response = (
     | Branches
     | Merged
     | Merges
+    | Acknowledged
+    | Subscriptions
 )

@@ -58,7 +58,9 @@ class Expression(msgspec.Struct, frozen=True):
         except (JMESPathError, PalimpsestError, _Enough):
             return None
         except (ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
-            return None  # what jmespath lets through of what its functions meet, such as `contains` of a number in a text
+            return (
+                None  # what jmespath lets through of what its functions meet, such as `contains` of a number in a text
+            )
 
     def _plain(self, value: Any) -> Any:
         if self.keys is None or type(value) is not FROZEN_MAP:

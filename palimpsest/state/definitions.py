@@ -206,14 +206,18 @@ def _check_once(perspective: Perspective) -> None:
         for text in getattr(perspective, field):
             path = _pattern(perspective.name, (field, text), text)
             if path in seen:
-                raise refusal(perspective.name, format_path((field, text)), "the same path is there in another spelling")
+                raise refusal(
+                    perspective.name, format_path((field, text)), "the same path is there in another spelling"
+                )
             seen.add(path)
 
 
 def _check_rename(name: str, text: str, new: str) -> None:
     path, at = parse_path(text), format_path(("rename", text))
     if not path or path[-1] == ANY:
-        raise refusal(name, at, "it is one key that gets another name: the last step is not `*`, and the root has no name")
+        raise refusal(
+            name, at, "it is one key that gets another name: the last step is not `*`, and the root has no name"
+        )
     if new == ANY:
         raise refusal(name, at, "`*` would stand for any key where it is spoken of")
     if new == path[-1]:
@@ -231,7 +235,9 @@ def _check_mask(name: str, text: str, mask: Mask) -> None:
 def _check_computed(name: str, text: str, expression: str) -> None:
     path, at = parse_path(text), format_path(("compute", text))
     if not path or ANY in path:
-        raise refusal(name, at, "the place of what is computed is one key, or a key in a map: without `*`, and not the root")
+        raise refusal(
+            name, at, "the place of what is computed is one key, or a key in a map: without `*`, and not the root"
+        )
     try:
         parse_expression(expression)
     except InvalidExpression as error:

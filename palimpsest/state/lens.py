@@ -117,7 +117,11 @@ class Lens:
 
 def _digest(resolved: Resolved) -> str:
     layers = [
-        (sorted(each.include), sorted(each.exclude), {path: msgspec.to_builtins(mask) for path, mask in each.mask.items()})
+        (
+            sorted(each.include),
+            sorted(each.exclude),
+            {path: msgspec.to_builtins(mask) for path, mask in each.mask.items()},
+        )
         for each in resolved.layers
     ]
     said = [list(resolved.documents), layers, dict(resolved.rename), dict(resolved.compute)]

@@ -55,7 +55,19 @@ class Plan(msgspec.Struct, frozen=True):
 class Place:
     """A place in a value, or all places that are alike. Not changed once it is made."""
 
-    __slots__ = ("edges", "included", "is_hidden", "is_loud", "is_made", "is_whole", "mask", "named", "names", "other", "sources")
+    __slots__ = (
+        "edges",
+        "included",
+        "is_hidden",
+        "is_loud",
+        "is_made",
+        "is_whole",
+        "mask",
+        "named",
+        "names",
+        "other",
+        "sources",
+    )
 
     def __init__(self, *, included: bool = False, mask: Any = None) -> None:
         self.included = included

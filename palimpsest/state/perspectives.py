@@ -182,7 +182,9 @@ def _together(name: str, level: int | None, layers: list[Perspective]) -> Resolv
     writable: tuple[str, ...] = ()
     for each in layers:
         if _documents(each) != _documents(top):
-            raise refusal(top.name, "documents", f"levels of a family are for the same documents, and {each.name!r} is for others")
+            raise refusal(
+                top.name, "documents", f"levels of a family are for the same documents, and {each.name!r} is for others"
+            )
         _check_names(each, rename)
         rename = _over(rename, each.rename)
         compute = _over(compute, each.compute)

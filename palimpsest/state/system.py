@@ -8,6 +8,7 @@ from typing import Any
 from palimpsest.errors import InvalidName, InvalidValue
 from palimpsest.state.names import Pattern, check_branch
 from palimpsest.state.retention import parse_retention
+from palimpsest.state.subscriptions import parse_subscription
 from palimpsest.state.values import Value, thaw
 
 BRANCHES = "$system/branches/"
@@ -16,6 +17,9 @@ patterns to `{"base": branch}`, and perhaps `at`, `by` and `description`."""
 
 MERGES = "$system/merges/"
 """What the names of pending merges begin with."""
+
+SUBSCRIPTIONS = "$system/subscriptions/"
+"""What the names of documents begin with that keep named subscriptions; see `state.subscriptions`. The server writes these itself."""
 
 
 def check_shared(value: Any) -> None:
@@ -54,6 +58,7 @@ _CHECKS: dict[str, tuple[Callable[[Value], Any], bool]] = {
     "$system/retention/": (parse_retention, False),
     BRANCHES: (check_shared, True),
     MERGES: (_check_merge, False),
+    SUBSCRIPTIONS: (parse_subscription, False),
 }
 """What a value has to pass, by what the document's name starts with; and whether more than one segment may follow."""
 

@@ -74,13 +74,13 @@ def test_a_link_stays_one(tmp_path: Path) -> None:
 def test_another_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "cursor"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match="^--cursor-file: .* holds no cursor"):
+    with pytest.raises(UsageError, match=r"^--cursor-file: .* holds no cursor"):
         CursorFile(path)
     assert path.read_bytes() == content
 
 
 def test_what_cannot_be_read_or_written_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="^--cursor-file: cannot read .*: Is a directory"):
+    with pytest.raises(UsageError, match=r"^--cursor-file: cannot read .*: Is a directory"):
         CursorFile(tmp_path)
-    with pytest.raises(UsageError, match="^--cursor-file: cannot write .*: No such file"):
+    with pytest.raises(UsageError, match=r"^--cursor-file: cannot write .*: No such file"):
         CursorFile(tmp_path / "missing" / "cursor").store(_CURSORS[0])

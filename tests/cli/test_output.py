@@ -1,11 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from palimpsest.cli.output import delta_json, delta_lines, json_time, print_json, print_value, readable_time
+from palimpsest.cli.output import (
+    console,
+    delta_json,
+    delta_lines,
+    json_time,
+    print_json,
+    print_value,
+    readable_time,
+)
 from palimpsest.state.delta import Delta
 from palimpsest.state.ops import Edit, Erase, Splice
 
@@ -109,3 +119,14 @@ def test_times_are_utc_for_programs_and_local_for_people() -> None:
     assert json_time(moment) == "2020-01-01T01:03:04.000005Z"
     assert json_time(datetime(2020, 1, 1, tzinfo=UTC)) == "2020-01-01T00:00:00.000000Z"
     assert readable_time(moment) == moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
+def test_a_reader_that_is_gone_is_told_of_as_for_any_print() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as pipe, redirect_stdout(pipe):
+        with pytest.raises(BrokenPipeError):
+            console().print("a")
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), writer)  # where what is left goes, as at the command's end

@@ -44,7 +44,7 @@ def test_what_is_no_place_is_refused_with_the_name_of_the_option(text: str) -> N
 
 
 def test_filters_are_conditions_of_the_feed() -> None:
-    words = ["tag=a=b", "tag=c", "tag-all=d", "by=ana", "path=meta.stars[0]", "kind=delete", "kind=create"]
+    words = ["tag=a=b", "tag=c", "tag-all=d", "by=ana", "path=meta.stars.0", "kind=delete", "kind=create"]
     assert parse_filters(words) == {
         "tags": ["a=b", "c"],
         "tags_all": ["d"],

@@ -3,48 +3,44 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import Iterator
+from contextlib import ExitStack, redirect_stdout, suppress
 
 import anyio
 import pytest
 
 from palimpsest.cli.stopping import Stopping
+from palimpsest.running import run
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(os.name == "nt", reason="signals and pipes are others there")]
 
 
 class Pipe:
-    """What stdout is in these tests."""
+    """reader, writer: its ends. Inside the context, stdout is the writer."""
 
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
-        self.stdout = open(self.writer, "w")
+
+    def __enter__(self) -> Pipe:
+        self._exits = ExitStack()
+        self._exits.callback(self.close_reader)
+        self._exits.enter_context(redirect_stdout(self._exits.enter_context(open(self.writer, "w"))))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._exits.close()
 
     def fill(self) -> None:
         """So that no write fits any more."""
         os.set_blocking(self.writer, False)
-        for size in (4096, 1):
-            try:
-                while True:
-                    os.write(self.writer, b"x" * size)
-            except BlockingIOError:
-                pass
+        with suppress(BlockingIOError):
+            while True:
+                os.write(self.writer, b"x" * 4096)
         os.set_blocking(self.writer, True)
 
     def close_reader(self) -> None:
-        os.close(self.reader)
-        self.reader = -1
-
-
-@pytest.fixture
-def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
-    pipe = Pipe()
-    monkeypatch.setattr(sys, "stdout", pipe.stdout)
-    yield pipe
-    if pipe.reader != -1:
-        pipe.close_reader()
-    pipe.stdout.close()
+        if self.reader != -1:
+            os.close(self.reader)
+            self.reader = -1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -63,7 +59,7 @@ async def test_a_signal_is_the_ordinary_end(number: signal.Signals) -> None:
     assert signal.getsignal(number) is before
 
 
-async def test_work_that_is_done_ends_by_itself(pipe: Pipe) -> None:
+async def test_work_that_is_done_ends_by_itself() -> None:
     done: list[int] = []
 
     async def work() -> None:
@@ -76,29 +72,28 @@ async def test_work_that_is_done_ends_by_itself(pipe: Pipe) -> None:
     assert not stopping.signalled
 
 
-async def test_what_is_printed_when_a_signal_comes_is_printed_whole(pipe: Pipe) -> None:
+async def test_what_is_printed_when_a_signal_comes_is_printed_whole() -> None:
     async def work() -> None:
         with stopping.printing():
             signal.raise_signal(signal.SIGTERM)
-            print("whole", file=sys.stdout, flush=True)
+            print("whole", flush=True)
         await anyio.sleep_forever()
 
-    with Stopping() as stopping:
+    with Pipe() as pipe, Stopping() as stopping:
         await stopping.run(work)
-    assert os.read(pipe.reader, 100) == b"whole\n"
+        assert os.read(pipe.reader, 100) == b"whole\n"
 
 
-async def test_a_write_that_is_stuck_is_given_up(pipe: Pipe) -> None:
-    pipe.fill()
-
+async def test_a_write_that_is_stuck_is_given_up() -> None:
     async def work() -> None:
+        pipe.fill()
         with stopping.printing():
             signal.setitimer(signal.ITIMER_REAL, 0.01)
             os.write(pipe.writer, b"stuck")
 
     before = signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGTERM))
     try:
-        with Stopping() as stopping:
+        with Pipe() as pipe, Stopping() as stopping:
             with pytest.raises(BrokenPipeError):
                 await stopping.run(work)
             assert stopping.signalled
@@ -106,26 +101,36 @@ async def test_a_write_that_is_stuck_is_given_up(pipe: Pipe) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-async def test_a_reader_that_goes_away_is_noticed_while_nothing_is_printed(pipe: Pipe) -> None:
+async def test_a_reader_that_goes_away_is_noticed_while_nothing_is_printed() -> None:
     async def work() -> None:
         pipe.close_reader()
         await anyio.sleep_forever()
 
-    with Stopping() as stopping:
+    with Pipe() as pipe, Stopping() as stopping:
         await stopping.run(work)
     assert not stopping.signalled
 
 
-async def test_a_reader_that_is_slow_is_waited_for(pipe: Pipe) -> None:
-    pipe.fill()
-
+async def test_a_reader_that_is_slow_is_waited_for() -> None:
     async def work() -> None:
+        pipe.fill()
         for _ in range(5):
             await asyncio.sleep(0)
         assert len(os.read(pipe.reader, 100)) == 100
 
-    with Stopping() as stopping:
+    with Pipe() as pipe, Stopping() as stopping:
         await stopping.run(work)
+
+
+def test_stdout_stays_as_it_is_for_those_who_share_it() -> None:
+    """Also with uvloop, where it is installed."""
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        assert os.get_blocking(pipe.writer)
+
+    with Pipe() as pipe, Stopping() as stopping:
+        run(lambda: stopping.run(work))
 
 
 async def test_in_another_thread_signals_are_left_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,9 @@ from palimpsest.errors import PalimpsestError, from_wire
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.connection import ClientConnection
 from palimpsest.protocol.framing import encode_frames
+
+sys.path.append(str(Path(__file__).parent))  # modules are imported one by one here, not from a package
+pytest.register_assert_rewrite("feed_log_kit", "feed_readers_kit", "feed_writers_kit", "feed_campaign_kit")
 
 
 def raw(value: object) -> Raw:
