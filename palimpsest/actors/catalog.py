@@ -8,9 +8,10 @@ from palimpsest.actors.stream import ends
 from palimpsest.errors import DocumentNotFound, PalimpsestError
 from palimpsest.logs import get_logger
 from palimpsest.protocol.messages import Document, Get
+from palimpsest.state.definitions import PERSPECTIVES, Perspective, parse_perspective
 from palimpsest.state.lens import Lens, make_lens
 from palimpsest.state.ops import decode_delta
-from palimpsest.state.perspectives import PERSPECTIVES, Perspective, check_perspectives, parse_perspective
+from palimpsest.state.perspectives import check_perspectives
 from palimpsest.state.schemas import SCHEMAS, Schemas
 from palimpsest.state.system import ROLES, TOKENS, check_system
 from palimpsest.state.values import Value, decode_value

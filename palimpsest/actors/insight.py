@@ -180,10 +180,7 @@ class Insight:
 
 def _node_before(record: Any, branch: str, version: int, parents: Parents | None) -> Node | None:
     """What a version was made on; None where there was nothing."""
-    if parents is not None and parents.base is not None:
-        node = parents.base
-    else:
-        node = (branch, version - 1)
+    node = parents.base if parents is not None and parents.base is not None else (branch, version - 1)
     if version == 1 or (node[1] < line_at(record, (branch, version)).first and node[0] == branch):
         return None
     return node

@@ -69,6 +69,7 @@ class Maker:
         key = (row.position, "" if lens is None else lens.digest, values)
         if key in self._kept:
             return self._kept[key]
+        made: Made | None
         if lens is None:
             made = Made(encode(row, await self._value(row.event)), row.event)
         else:

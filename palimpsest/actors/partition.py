@@ -83,10 +83,10 @@ from palimpsest.protocol.messages import (
     Unsubscribe,
     Update,
 )
+from palimpsest.state.definitions import PERSPECTIVES
 from palimpsest.state.lens import Lens
 from palimpsest.state.names import Pattern
 from palimpsest.state.ops import decode_delta
-from palimpsest.state.perspectives import PERSPECTIVES
 from palimpsest.state.rules import Resolver
 from palimpsest.state.schemas import SCHEMAS
 from palimpsest.storage.contracts import Archive, Head, Journal, JournalEnd

@@ -333,7 +333,7 @@ class Views:
         for part in request.parts:
             if not lens.is_for(part.document):
                 raise _unwritable(part.document, lens)
-        self._registry.transact(SeenTransact(*msgspec.structs.astuple(request), lens), peer, now)
+        self._registry.transact(SeenTransact(**msgspec.structs.asdict(request), lens=lens), peer, now)
 
 
 class _Looking:

@@ -14,6 +14,7 @@ from palimpsest.cli.options import AsJson, Branch, Name
 from palimpsest.cli.output import about_when, console, delta_json, print_json, print_lines, remark
 from palimpsest.cli.places import Place, get_at, parse_place
 from palimpsest.cli.session import ask_server
+from palimpsest.cli.viewing import Family, Level, Perspective, View, make_view
 from palimpsest.client import Client, Document
 from palimpsest.errors import DocumentNotFound, UsageError
 from palimpsest.state.delta import Delta
@@ -41,6 +42,9 @@ def diff(
     ] = False,
     patch: Annotated[bool, typer.Option("--patch", help="Print a JSON Patch (RFC 6902).")] = False,
     branch: Branch = MAIN,
+    perspective: Perspective = None,
+    family: Family = None,
+    level: Level = None,
     as_json: AsJson = False,
 ) -> None:
     """Print what is different between two versions, path by path.
@@ -53,7 +57,9 @@ def diff(
         a, b = None, a
     first = None if a is None else parse_place(a, branch)
     second = Place(branch) if b is None else parse_place(b, branch)
-    compared = ask_server(context, lambda client: _look(client, name, first, second, with_delta=patch or as_json))
+    view = make_view(perspective, family, level)
+    with_delta = patch or as_json
+    compared = ask_server(context, lambda client: _look(client, name, first, second, view, with_delta=with_delta))
     if patch:
         print_json(_patch(compared))
     elif as_json:
@@ -62,22 +68,24 @@ def diff(
         _print_differences(compared, two_columns=two_columns)
 
 
-async def _look(client: Client, name: str, first: Place | None, second: Place, *, with_delta: bool) -> Compared:
+async def _look(
+    client: Client, name: str, first: Place | None, second: Place, view: View, *, with_delta: bool
+) -> Compared:
     """with_delta: the server's delta is asked for, too, between versions that are known by then."""
-    new = await get_at(client, name, second)
-    old = await _before(client, new) if first is None else await get_at(client, name, first)
+    new = await get_at(client, name, second, view)
+    old = await _before(client, new, view) if first is None else await get_at(client, name, first, view)
     if not with_delta:
         return Compared(old, new, Delta())
     if old is None:
         return Compared(old, new, Delta().set((), new.value))
-    return Compared(old, new, await client.diff(name, _written(old), _written(new), branch=new.branch))
+    return Compared(old, new, await client.diff(name, _written(old), _written(new), branch=new.branch, **view))
 
 
-async def _before(client: Client, new: Document) -> Document | None:
+async def _before(client: Client, new: Document, view: View) -> Document | None:
     if new.version == 1:
         return None
     try:
-        return await client.get(new.id, branch=new.branch, version=new.version - 1)
+        return await get_at(client, new.id, Place(new.branch, new.version - 1), view)
     except DocumentNotFound:  # it was deleted then
         return None
 

@@ -21,6 +21,7 @@ from palimpsest.cli.output import (
 )
 from palimpsest.cli.places import get_at, make_place
 from palimpsest.cli.session import ask_server
+from palimpsest.cli.viewing import Family, Level, Perspective, make_view
 from palimpsest.client import Client, Version
 from palimpsest.errors import DocumentExists, DocumentNotFound, InvalidDelta, VersionConflict
 from palimpsest.state.delta import Delta
@@ -34,11 +35,15 @@ def get(
     at: At = None,
     tag: WithTag = None,
     branch: Branch = MAIN,
+    perspective: Perspective = None,
+    family: Family = None,
+    level: Level = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a document, as it is now or as it was: at a version, at a time, or where it was tagged."""
     place = make_place(version, at, tag, branch)
-    document = ask_server(context, lambda client: get_at(client, name, place))
+    view = make_view(perspective, family, level)
+    document = ask_server(context, lambda client: get_at(client, name, place, view))
     if as_json:
         print_json(document_json(document))
     else:
@@ -55,11 +60,15 @@ def set_value(
     description: Description = None,
     tags: Tags = None,
     branch: Branch = MAIN,
+    perspective: Perspective = None,
+    family: Family = None,
+    level: Level = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a document a whole new value; it is created where it does not exist."""
     content = parse_json(sys.stdin.read() if value == "-" else value, what="the value")
-    about = {"by": by, "description": description, "tags": tags or (), "branch": branch}
+    view = make_view(perspective, family, level)
+    about = {"by": by, "description": description, "tags": tags or (), "branch": branch, **view}
     print_made(ask_server(context, lambda client: _put(client, name, content, expect, about)), as_json)
 
 
@@ -84,14 +93,18 @@ def update(
     description: Description = None,
     tags: Tags = None,
     branch: Branch = MAIN,
+    perspective: Perspective = None,
+    family: Family = None,
+    level: Level = None,
     as_json: AsJson = False,
 ) -> None:
     """Change parts of a document. All of the changes are made, as one version, or none."""
     delta = _delta(changes or (), delete or (), patch, merge_patch)
+    view = make_view(perspective, family, level)
     made = ask_server(
         context,
         lambda client: client.update(
-            name, delta, expect=expect, by=by, description=description, tags=tags or (), branch=branch
+            name, delta, expect=expect, by=by, description=description, tags=tags or (), branch=branch, **view
         ),
     )
     print_made(made, as_json)
@@ -122,12 +135,17 @@ def list_names(
     pattern: Pattern = "**",
     deleted: Annotated[bool, typer.Option("--deleted", help="Those that are deleted, too.")] = False,
     branch: Branch = MAIN,
+    perspective: Perspective = None,
+    family: Family = None,
+    level: Level = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the names of the documents that exist, in order."""
 
+    view = make_view(perspective, family, level)
+
     async def print_names(client: Client) -> None:
-        async for name in client.list(pattern, branch=branch, deleted=deleted):
+        async for name in client.list(pattern, branch=branch, deleted=deleted, **view):
             if as_json:
                 print_json({"document": name})
             else:

@@ -8,6 +8,7 @@ from enum import IntEnum
 from palimpsest.cli.git.importer import HistoryRewritten
 from palimpsest.cli.git.repository import GitFailed
 from palimpsest.errors import (
+    AccessError,
     BranchNotFound,
     Conflict,
     CursorError,
@@ -15,6 +16,7 @@ from palimpsest.errors import (
     LinkError,
     MergeNotFound,
     Overload,
+    PerspectiveNotFound,
     ProtocolError,
     StorageError,
     TestFailed,
@@ -32,7 +34,7 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line does not parse, or the server refused what was asked: asking again will not help."""
     NOT_FOUND = 3
-    """No such document, branch, version or pending merge, or a version that is not kept any more."""
+    """No such document, branch, version, pending merge or perspective, or a version that is not kept any more."""
     CONFLICT = 4
     """Someone else got there first, a `test` in a patch did not hold, what is to be undone was changed again, or a merge
     has conflicts: read again, decide again."""
@@ -51,13 +53,13 @@ class Exit(IntEnum):
 
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
-    ((DocumentNotFound, BranchNotFound, VersionNotFound, MergeNotFound), Exit.NOT_FOUND),
+    ((DocumentNotFound, BranchNotFound, VersionNotFound, MergeNotFound, PerspectiveNotFound), Exit.NOT_FOUND),
     ((Conflict, TestFailed), Exit.CONFLICT),
     ((Overload, LinkError), Exit.UNAVAILABLE),
     ((StorageError,), Exit.STORAGE),
     ((ProtocolError,), Exit.PROTOCOL),
     ((CursorError,), Exit.CURSOR),
-    ((UsageError,), Exit.USAGE),
+    ((UsageError, AccessError), Exit.USAGE),
     ((GitFailed, HistoryRewritten), Exit.GIT),
 )
 """The first line that fits is taken: special errors before the families they belong to."""

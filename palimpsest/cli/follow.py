@@ -20,6 +20,7 @@ from palimpsest.cli.output import remark
 from palimpsest.cli.session import ask_server
 from palimpsest.cli.starting import parse_filters, parse_start
 from palimpsest.cli.stopping import Stopping
+from palimpsest.cli.viewing import Family, Level, Perspective, make_view
 from palimpsest.client import Client, FeedOptions
 from palimpsest.errors import UsageError
 from palimpsest.state.names import Pattern
@@ -77,11 +78,16 @@ def watch(
         bool, typer.Option("--verbose", "-v", help="Say on stderr how the feed is, also where that is no terminal.")
     ] = False,
     branch: Branch = MAIN,
+    perspective: Perspective = None,
+    family: Family = None,
+    level: Level = None,
     as_json: AsJson = False,
 ) -> None:
     """Follow the changes of documents until Control-C; each is printed once it is durable."""
     options: FeedOptions = {"branch": branch, "values": values, "policy": policy.value, "speed": speed}
     options |= parse_start(begin) | parse_filters(filters or ())
+    view = make_view(perspective, family, level)
+    options.update({"perspective": view["perspective"], "family": view["family"], "level": view["level"]})
     shows_states = verbose or sys.stderr.isatty()
     with (
         Stopping() as stopping,

@@ -22,6 +22,7 @@ from palimpsest.cli.output import (
 from palimpsest.cli.places import get_at, make_place
 from palimpsest.cli.session import ask_server
 from palimpsest.cli.times import parse_time
+from palimpsest.cli.viewing import Family, Level, Perspective, make_view
 from palimpsest.client import Client, Document, Version
 from palimpsest.errors import UsageError
 from palimpsest.state.paths import parse_path
@@ -52,6 +53,9 @@ def history(
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N versions.")] = None,
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="From the first version on.")] = False,
     branch: Branch = MAIN,
+    perspective: Perspective = None,
+    family: Family = None,
+    level: Level = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the versions of a document that meet every condition: when, who, why, and what changed."""
@@ -65,6 +69,7 @@ def history(
         "path": None if path is None else parse_path(path),
         "first": first,
         "last": last,
+        **make_view(perspective, family, level),
     }
 
     async def print_versions(client: Client) -> None:
@@ -86,15 +91,19 @@ def blame(
     at: At = None,
     tag: WithTag = None,
     branch: Branch = MAIN,
+    perspective: Perspective = None,
+    family: Family = None,
+    level: Level = None,
     as_json: AsJson = False,
 ) -> None:
     """Print each path of a document with its value and the version that last set it."""
     place = make_place(version, at, tag, branch)
     steps = parse_path(path)
+    view = make_view(perspective, family, level)
 
     async def look(client: Client) -> tuple[Document, Mapping[str, Version], bool]:
-        document = await get_at(client, name, place)
-        found = await client.blame(name, branch=branch, version=document.version, path=steps)
+        document = await get_at(client, name, place, view)
+        found = await client.blame(name, branch=branch, version=document.version, path=steps, **view)
         return document, found, found.exact
 
     document, unordered, exact = ask_server(context, look)

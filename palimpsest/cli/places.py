@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from palimpsest.cli.times import parse_time
+from palimpsest.cli.viewing import View
 from palimpsest.client import Client, Document
 from palimpsest.errors import UsageError
 
@@ -52,9 +54,11 @@ def make_place(version: int | None, at: str | None, tag: str | None, branch: str
     return Place(branch, version, None if at is None else parse_time(at), tag)
 
 
-async def get_at(client: Client, document: str, place: Place) -> Document:
-    """Raises what `get` does."""
-    return await client.get(document, branch=place.branch, version=place.version, at=place.at, tag=place.tag)
+async def get_at(client: Client, document: str, place: Place, view: View | None = None) -> Document:
+    """view: None for the document as it is. Raises what `get` does."""
+    which: dict[str, Any] = {"version": place.version, "at": place.at, "tag": place.tag, **(view or {})}
+    found: Document = await client.get(document, branch=place.branch, **which)
+    return found
 
 
 def _number(text: str) -> int:

@@ -104,7 +104,7 @@ class _Enough(Exception):
     """More steps than are allowed."""
 
 
-class _Interpreter(TreeInterpreter):  # type: ignore[misc]
+class _Interpreter(TreeInterpreter):
     """Counts steps. What a list or a map holds is counted as often as it holds it, so that nothing that shares its parts many times
     over is ever taken apart, compared or written down."""
 

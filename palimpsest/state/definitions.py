@@ -79,10 +79,10 @@ def parse_perspective(name: str, value: Any) -> Perspective:
     for field in ("rename", "compute"):
         _check_texts(name, field, given.get(field, {}))
     perspective = _convert(name, given, Perspective, ())
-    made = {path: _convert(name, mask, Mask, ("mask", path)) for path, mask in masks.items()}
-    perspective = msgspec.structs.replace(perspective, mask=made)
-    _check(perspective)
-    return perspective
+    read = {path: _convert(name, mask, Mask, ("mask", path)) for path, mask in masks.items()}
+    made: Perspective = msgspec.structs.replace(perspective, mask=read)
+    _check(made)
+    return made
 
 
 def to_value(perspective: Perspective) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from palimpsest.errors import InvalidName, InvalidValue
+from palimpsest.state.definitions import PERSPECTIVES, parse_perspective
 from palimpsest.state.names import Pattern, check_branch
 from palimpsest.state.retention import parse_retention
+from palimpsest.state.schemas import SCHEMAS, parse_schema
 from palimpsest.state.subscriptions import parse_subscription
 from palimpsest.state.values import Value, thaw
 
@@ -20,6 +22,9 @@ MERGES = "$system/merges/"
 
 SUBSCRIPTIONS = "$system/subscriptions/"
 """What the names of documents begin with that keep named subscriptions; see `state.subscriptions`. The server writes these itself."""
+
+ROLES = "$system/roles/"
+TOKENS = "$system/tokens/"
 
 
 def check_shared(value: Any) -> None:
@@ -54,13 +59,15 @@ def _wrong(path: str, reason: str) -> InvalidValue:
     return InvalidValue(f"not a branch of many documents: {reason}", path=path, reason=reason)
 
 
-_CHECKS: dict[str, tuple[Callable[[Value], Any], bool]] = {
-    "$system/retention/": (parse_retention, False),
-    BRANCHES: (check_shared, True),
-    MERGES: (_check_merge, False),
-    SUBSCRIPTIONS: (parse_subscription, False),
+_CHECKS: dict[str, tuple[Callable[[str, Any], Any], bool]] = {
+    "$system/retention/": (lambda _, value: parse_retention(value), False),
+    BRANCHES: (lambda _, value: check_shared(value), True),
+    MERGES: (lambda _, value: _check_merge(value), False),
+    PERSPECTIVES: (parse_perspective, False),
+    SCHEMAS: (parse_schema, False),
+    SUBSCRIPTIONS: (lambda _, value: parse_subscription(value), False),
 }
-"""What a value has to pass, by what the document's name starts with; and whether more than one segment may follow."""
+"""What name and value have to pass, by what the document's name starts with; and whether more than one segment may follow."""
 
 _FREE = frozenset(("$import",))
 """Names that may have any value: where an import into no folder of its own notes how far it has come."""
@@ -77,7 +84,7 @@ def check_system(document: str, value: Value | None, *, deleted: bool = False) -
         name = document.removeprefix(prefix)
         if name and name != document and (is_deep or "/" not in name):
             if not deleted:
-                check(value)
+                check(name, value)
             return
     reason = "names that begin with `$` are the server's own, and it has no use for this one"
     raise InvalidName(f"{document!r}: {reason}", name=document, reason=reason)

@@ -64,7 +64,7 @@ class Writer:
                 draft.apply(index, primitive, origin=op)
                 if not is_idle and not isinstance(primitive, (ops.Test, ops.Absent)):
                     mapped.append(self._mapped(primitive))
-                    places.append(primitive.path)
+                    places.append(_path(primitive))
         try:
             apply_delta(value, mapped, depth_max=_ANY_DEPTH)
         except DeltaFailed as error:
@@ -158,10 +158,10 @@ class Writer:
 
     def _mapped(self, op: Op) -> Op:
         """op, which may be written, in the document's words."""
-        path = self._own(op.path)  # type: ignore[arg-type]
+        path = self._own(_path(op))
         if isinstance(op, (ops.Move, ops.Copy)):
             return replace(op, path=path, source=self._own(op.source))
-        return replace(op, path=path)  # type: ignore[type-var]
+        return replace(op, path=path)
 
     def _own(self, path: Path) -> Path:
         found = self._whole(path)
@@ -209,7 +209,12 @@ def _merged(path: Path, part: Any, view: Any) -> list[Op]:
     if part is None and path:
         return [ops.Delete(path)] if there is not NOTHING else []
     made, _ = merge_patch.compile_patch(part, there)
-    return [replace(op, path=(*path, *op.path)) for op in made]  # type: ignore[type-var, misc]
+    return [replace(op, path=(*path, *_path(op))) for op in made]
+
+
+def _path(op: Any) -> Path:
+    """Of an op that is compiled."""
+    return op.path  # type: ignore[no-any-return]
 
 
 def _readings(pointer: str) -> list[Path]:
