@@ -27,6 +27,7 @@ def print_results(results: Results, console: Console) -> None:
         ("History", results.history),
         ("Branches", results.branches),
         ("Feeds", results.feeds),
+        ("Perspectives", results.perspectives),
     ):
         if figures:
             console.print(_single_table(title, figures))

@@ -68,6 +68,7 @@ class Results(msgspec.Struct, frozen=True):
     history: Sequence[Single] = ()
     branches: Sequence[Single] = ()
     feeds: Sequence[Single] = ()
+    perspectives: Sequence[Single] = ()
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"

@@ -26,6 +26,7 @@ from bench.floor import measure_floor
 from bench.history import HistorySize, measure_history
 from bench.palimpsest_peer import PalimpsestPeer
 from bench.peer import Peer
+from bench.perspectives import PerspectivesSize, measure_perspectives
 from bench.processes import PeerFailed
 from bench.redis_peer import RedisPeer
 from bench.results import Comparison, Results, Single
@@ -37,7 +38,7 @@ WORK = (
     "Palimpsest: `serve` as it comes, its archiver running, request ids, digests and limits on. "
     "Redis: appendonly yes, appendfsync always, a script of HSET, HINCRBY, XADD and PUBLISH."
 )
-PARTS = ("floor", "python", "server", "documents", "history", "branches", "feeds")
+PARTS = ("floor", "python", "server", "documents", "history", "branches", "feeds", "perspectives")
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -47,6 +48,7 @@ class Size(msgspec.Struct, frozen=True):
     history: HistorySize
     branches: BranchesSize
     feeds: FeedsSize
+    perspectives: PerspectivesSize
 
 
 SIZES = {
@@ -57,6 +59,7 @@ SIZES = {
         HistorySize(2_000, 2_000, 5),
         BranchesSize(500, 1_000, 5),
         FeedsSize(100, 20, 2_000, 2_000, rounds=1),
+        PerspectivesSize(2_000, 100, 20, 1),
     ),
     "small": Size(
         Pace(2, 0.5, 1.5, 1_000),
@@ -65,6 +68,7 @@ SIZES = {
         HistorySize(100_000, 100_000),
         BranchesSize(10_000, 10_000),
         FeedsSize(1_000, 100, 20_000, 10_000, rounds=2),
+        PerspectivesSize(20_000, 1_000, 50),
     ),
     "full": Size(
         Pace(5, 1.0, 3.0, 1_000),
@@ -73,6 +77,7 @@ SIZES = {
         HistorySize(100_000, 1_000_000),
         BranchesSize(100_000, 10_000),
         FeedsSize(1_000, 400, 100_000, 10_000),
+        PerspectivesSize(50_000, 1_000, 100),
     ),
 }
 
@@ -124,6 +129,10 @@ class Bench:
     def feeds(self) -> list[Single]:
         return measure_feeds(self._directory, self._size.feeds, self._watch)
 
+    def perspectives(self) -> list[Single]:
+        self._watch("perspectives")
+        return measure_perspectives(self._directory, self._size.perspectives)
+
     def _start_peers(self, stack: ExitStack) -> list[Peer]:
         peers: list[Peer] = [stack.enter_context(PalimpsestPeer(self._directory))]
         if redis_peer.executable() is not None:
@@ -159,8 +168,10 @@ def measure(size_name: str, parts: list[str], directory: Path, *, require_all: b
     branches = bench.branches() if "branches" in parts else []
     deliveries = bench.deliveries() if "feeds" in parts else []
     feeds = [*sockets_figures(deliveries), *bench.feeds()] if "feeds" in parts else []
+    perspectives = bench.perspectives() if "perspectives" in parts else []
     compared += deliveries
-    return Results(at, size_name, described, WORK, compared, floor, documents, bench.skipped, history, branches, feeds)
+    said = (at, size_name, described, WORK, compared)
+    return Results(*said, floor, documents, bench.skipped, history, branches, feeds, perspectives)
 
 
 def main() -> None:

@@ -377,19 +377,19 @@ class Client(Reading, Past, Keeping, Branching, Naming):
         on_state: OnState | None = None,
     ) -> Subscription:
         """The changes of one document, or of all that match: `async with client.subscribe("notes/*") as changes`, and
-                inside it `async for change in changes`.
+        inside it `async for change in changes`.
 
-                It starts after a cursor (resume_after), with a version of the one document that pattern names (from_version), or with what
-                was made at a time or later (from_time). Without one of them, start says where: "now"; the "beginning" of the log; or
-                "snapshot": each document that is there comes as a change with `snapshot`, and then what changes, without a gap. Beside a
-                cursor, "snapshot" is for when that cursor is of no use any more, now or after a later reconnection.
+        It starts after a cursor (resume_after), with a version of the one document that pattern names (from_version), or with what
+        was made at a time or later (from_time). Without one of them, start says where: "now"; the "beginning" of the log; or
+        "snapshot": each document that is there comes as a change with `snapshot`, and then what changes, without a gap. Beside a
+        cursor, "snapshot" is for when that cursor is of no use any more, now or after a later reconnection.
 
-                Of the changes (not of a snapshot), those come that meet every condition given. tags: with any of these; tags_all: with every
-                one; by: of this author; path: something at it, above it or inside it was touched; kinds: of these kinds. values: each
-                comes with the whole value after it.
+        Of the changes (not of a snapshot), those come that meet every condition given. tags: with any of these; tags_all: with every
+        one; by: of this author; path: something at it, above it or inside it was touched; kinds: of these kinds. values: each
+        comes with the whole value after it.
 
-                policy: what becomes of it where its reader does not keep up. "all": everything comes, later. "latest", which needs values:
-                of each document, what a newer version has overtaken is left out. "disconnect": it ends with Overloaded. speed: history comes
+        policy: what becomes of it where its reader does not keep up. "all": everything comes, later. "latest", which needs values:
+        of each document, what a newer version has overtaken is left out. "disconnect": it ends with Overloaded. speed: history comes
         at its own pace (1) or n times as fast (n), until it has caught up. on_state: see `Subscription`.
 
         perspective, or family and level: changes are those of what is seen through it, in its names; what does not show does not come.

@@ -70,7 +70,7 @@ class NamedSubscription(Subscription):
 
     # --- for the session -----------------------------------------------------------------------------------------
 
-    def request(self) -> m.Subscribe:
+    def request(self) -> m.Subscribe | m.Through:
         return self._subscribe(resume_after=self._acknowledged)
 
     def on_subscribed(self, message: m.Subscribed) -> None:

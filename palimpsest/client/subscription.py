@@ -170,6 +170,8 @@ class Subscription:
         block; a level that there is not ends the subscription with PerspectiveNotFound."""
         if self._view is None or self._view[1] is None:
             raise InvalidRequest("only a subscription of a family has a level: family= and level=", reason="level")
+        if self._wish.template.name is not None:
+            raise InvalidRequest("a named subscription is of one level: subscribe anew for another", reason="name")
         if self._over or not self.established:
             raise InvalidRequest("a level is set inside of the block of a subscription that goes on", reason="level")
         view = make_view(None, self._view[0], level)
