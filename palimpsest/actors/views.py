@@ -144,30 +144,33 @@ class Views:
     # --- single documents ----------------------------------------------------------------------------------------
 
     def _get(self, request: m.Get, lens: Lens, peer: Asker, now: int) -> None:
-        if not lens.is_for(request.document):
-            raise _hidden(request.document, request.branch)
-        actor = self._registry.actors.get(key_of(request.document, request.branch))
+        registry, document, branch = self._registry, request.document, request.branch
+        actor = registry.actors.get(key_of(document, branch))
         if actor is not None and _is_plain(request) and _is_settled(actor) and actor.exists:
-            actor.used = self._registry.tick
+            kept = self.cache.get(lens, document, branch, None)
+            if kept is not None and kept[0] == actor.version:  # so that the lens is for it, too
+                self.cache.hits += 1
+                actor.used = registry.tick
+                peer.reply(actor.shown(request.id, kept[1]))
+                return
+        if not lens.is_for(document):
+            raise _hidden(document, branch)
+        if actor is not None and _is_plain(request) and _is_settled(actor) and actor.exists:
+            actor.used = registry.tick
             peer.reply(actor.shown(request.id, self._newest(actor, lens)))
         else:
-            self._registry.route(request, _Looking(peer, self, lens), now)
+            registry.route(request, _Looking(peer, self, lens), now)
 
     def _newest(self, actor: DocumentActor, lens: Lens) -> bytes:
         """The view of the newest version, which is durable."""
         document, branch, version = actor.document, actor.branch, actor.version
-        found = self.cache.get(lens, document, branch, None)
-        if found is not None:
-            made_of, view = found
-            if made_of == version:
-                self.cache.hits += 1
-                return view
-            if self._is_untouched(actor, lens, made_of):
-                self.cache.hits += 1
-                self.cache.put(lens, document, branch, None, version, view)
-                return view
-        self.cache.misses += 1
-        view = encode_view(lens.view(actor.value()))
+        kept = self.cache.get(lens, document, branch, None)
+        if kept is not None and self._is_untouched(actor, lens, kept[0]):
+            self.cache.hits += 1
+            view = kept[1]
+        else:
+            self.cache.misses += 1
+            view = encode_view(lens.view(actor.value()))
         self.cache.put(lens, document, branch, None, version, view)
         return view
 

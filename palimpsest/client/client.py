@@ -472,7 +472,7 @@ class Client(Reading, Past, Keeping, Branching, Naming):
     ) -> WatchedValue:
         """The newest value of a document, or of what is at path in it, at any time: `async with client.watch_value("config/main") as
         config`, and inside it `config.value`. default: the value where there is none. perspective, or family and level: as of `get`.
-                See `WatchedValue`. Raises InvalidRequest, InvalidName or InvalidPath."""
+        See `WatchedValue`. Raises InvalidRequest, InvalidName or InvalidPath."""
         wish = Wish(
             document,
             branch=branch,

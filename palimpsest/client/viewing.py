@@ -16,8 +16,11 @@ View: TypeAlias = tuple[str, int | None]
 
 def make_view(perspective: str | None, family: str | None, level: int | None) -> View | None:
     """None where none of them is given: documents are seen as they are. Raises InvalidRequest where they do not go together."""
-    if perspective is None and family is None and level is None:
-        return None
+    if family is None and level is None:
+        if perspective is None:
+            return None
+        if type(perspective) is str and perspective:
+            return perspective, None
     check_texts(perspective=perspective, family=family)
     check_numbers(level=level)
     if perspective is not None and family is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from palimpsest.state.names import Pattern
@@ -10,6 +11,7 @@ _STEPS_MAX = 4_096
 """Beyond it the answer is no. Patterns that people write need a few dozen; one with many `*` after a `**` can ask for as many as two to
 the power of its length."""
 
+_ANY = ("*", "**")
 _OTHER = "\0"
 """Stands for every segment that neither pattern names."""
 
@@ -39,27 +41,48 @@ def _segments(text: str) -> list[str]:
 def _includes(wide: list[str], narrow: list[str]) -> bool:
     """Walks through both at once: one place in narrow, and all places in wide that the same name can have led to. A name that ends in
     narrow and nowhere in wide is one that only narrow matches."""
-    words = sorted({_OTHER, *(segment for segment in wide if segment not in ("*", "**"))})
-    begin = [(place, _rest(wide, {0})) for place in _rest(narrow, {0})]
-    seen = set(begin)
-    waiting = list(begin)
+    words = {_OTHER, *(segment for segment in wide if segment not in _ANY)}
+    waiting = [(place, _rest(wide, [0]), True) for place in _rest(narrow, [0])]
+    seen = set(waiting)
     while waiting:
-        place, places = waiting.pop()
+        place, places, is_first = waiting.pop()
         if place == len(narrow):
             if len(wide) not in places:
                 return False
             continue
-        if len(seen) > _STEPS_MAX:
-            return False
-        segment = narrow[place]
-        is_first = len(seen) == len(begin) and place in _rest(narrow, {0})
-        for word in words if segment in ("*", "**") else (segment,):
-            if word.startswith("$") and segment in ("*", "**") and is_first:
-                continue
-            after = _rest(wide, _step(wide, places, word))
-            for next_place in _rest(narrow, _step(narrow, frozenset((place,)), word)):
-                pair = (next_place, after)
+        for word in words if narrow[place] in _ANY else (narrow[place],):
+            after = _step(wide, places, word, is_first)
+            for next_place in _step(narrow, (place,), word, is_first):
+                pair = (next_place, after, False)
                 if pair not in seen:
                     seen.add(pair)
                     waiting.append(pair)
+        if len(seen) > _STEPS_MAX:
+            return False
     return True
+
+
+def _step(segments: list[str], places: Iterable[int], word: str, is_first: bool) -> frozenset[int]:
+    """Where a name that was at one of places may be after word."""
+    if is_first and word.startswith("$") and segments[0] in _ANY:
+        return frozenset()
+    after = []
+    for place in places:
+        if place == len(segments):
+            continue
+        if segments[place] == "**":
+            after.append(place)
+        elif segments[place] in ("*", word):
+            after.append(place + 1)
+    return _rest(segments, after)
+
+
+def _rest(segments: list[str], places: Iterable[int]) -> frozenset[int]:
+    """places, and those that a `**` which stands for nothing more leads to."""
+    found = set()
+    for place in places:
+        found.add(place)
+        while place < len(segments) and segments[place] == "**":
+            place += 1
+            found.add(place)
+    return frozenset(found)
