@@ -27,6 +27,7 @@ from palimpsest.client import (
     MergeConflict,
     MergePart,
     MergeResult,
+    NewToken,
     PendingMerge,
     PruneReport,
     Reaction,
@@ -37,6 +38,7 @@ from palimpsest.client import (
     Subscription,
     SubscriptionState,
     SyncClient,
+    TokenInfo,
     Value,
     Version,
     WatchedValue,
@@ -50,10 +52,12 @@ from palimpsest.limits import Limits
 from palimpsest.running import run
 from palimpsest.server.proof import verify_store as verify
 from palimpsest.server.restoring import restore_store as restore
+from palimpsest.server.tls import TlsFiles
 from palimpsest.state import DELETE, Append, Delta, Increment, Insert, Remove
 from palimpsest.state.conflicts import CONFLICT, Conflict
 from palimpsest.state.perspectives import Mask, Perspective
 from palimpsest.state.retention import Retention
+from palimpsest.state.roles import Allowance, Grant, Role
 from palimpsest.words import Kind, Parents
 
 __all__ = [
@@ -63,6 +67,7 @@ __all__ = [
     "DELETE",
     "OURS",
     "THEIRS",
+    "Allowance",
     "Append",
     "BackupReport",
     "Blame",
@@ -76,6 +81,7 @@ __all__ = [
     "Delta",
     "Digest",
     "Document",
+    "Grant",
     "ImportReport",
     "Increment",
     "Insert",
@@ -87,6 +93,7 @@ __all__ = [
     "MergeConflict",
     "MergePart",
     "MergeResult",
+    "NewToken",
     "PalimpsestError",
     "Parents",
     "PendingMerge",
@@ -96,6 +103,7 @@ __all__ = [
     "Reconnected",
     "Remove",
     "Retention",
+    "Role",
     "Server",
     "Settings",
     "Share",
@@ -104,6 +112,8 @@ __all__ = [
     "SubscriptionState",
     "SyncClient",
     "SystemClock",
+    "TlsFiles",
+    "TokenInfo",
     "Value",
     "Version",
     "WatchedValue",

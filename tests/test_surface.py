@@ -20,25 +20,26 @@ from palimpsest.client import FeedOptions
 ROOT = Path(__file__).parent.parent
 
 NAMES = """
-    ABSENT Append BASE BackupReport Blame Branch CONFLICT Change Client Clock Conflict Create DELETE Delta Digest Document ImportReport Increment
-    Insert Join Kind Limits ManualClock MergeConflict MergePart MergeResult OURS PalimpsestError Parents PendingMerge PruneReport
-    Reaction Reconnected Remove Retention Server Settings Share Stats Subscription SyncClient SystemClock THEIRS Value Version WatchedValue connect connect_sync
+    ABSENT Append BASE BackupReport Blame Branch CONFLICT Change Client Clock Conflict Create DELETE DeadLetter Delta Digest Document ImportReport Increment
+    Insert Join Kind Limits ManualClock Mask MergeConflict MergePart MergeResult OURS PalimpsestError Parents PendingMerge Perspective PruneReport
+    Reaction Reconnected Remove Retention Server Settings Share Stats Subscription SubscriptionState SyncClient SystemClock THEIRS Value Version WatchedValue connect connect_sync
     errors restore run verify
 """
 
 SAID = "branch by description tags request_id"
+VIEW = "perspective family level"
 WORDS = {
-    "create": f"document value {SAID}",
-    "update": f"document changes expect {SAID}",
-    "delete": f"document expect {SAID}",
-    "transaction": f"changes expect {SAID} at",
-    "edit": f"document {SAID}",
-    "get": "document branch version at tag",
-    "get_many": "documents branch",
-    "list": "pattern branch deleted",
-    "history": "document branch newest_first limit first last since until by tags tags_all path",
-    "diff": "document a b branch",
-    "blame": "document branch version path",
+    "create": f"document value {SAID} {VIEW}",
+    "update": f"document changes expect {SAID} {VIEW}",
+    "delete": f"document expect {SAID} {VIEW}",
+    "transaction": f"changes expect {SAID} at {VIEW}",
+    "edit": f"document {SAID} {VIEW}",
+    "get": f"document branch version at tag {VIEW} as_",
+    "get_many": f"documents branch {VIEW} as_",
+    "list": f"pattern branch deleted values {VIEW}",
+    "history": f"document branch newest_first limit first last since until by tags tags_all path {VIEW}",
+    "diff": f"document a b branch {VIEW}",
+    "blame": f"document branch version path {VIEW}",
     "revert": f"document to branch expect {SAID.removeprefix('branch ')}",
     "undo": f"document version branch expect {SAID.removeprefix('branch ')}",
     "tag": "document version tags branch by description request_id",
@@ -60,8 +61,8 @@ WORDS = {
     "backup": "path on_progress",
     "export": "documents after",
     "import_history": "lines on_progress",
-    "subscribe": "pattern branch resume_after start from_version from_time values tags tags_all by path kinds policy speed on_state",
-    "watch_value": "document branch path default",
+    "subscribe": f"pattern branch resume_after start from_version from_time values tags tags_all by path kinds policy speed {VIEW} name ack_seconds tries_max unacked_max on_state",
+    "watch_value": f"document branch path default {VIEW}",
     "ping": "",
     "close": "",
     "statistics": "",
@@ -77,7 +78,7 @@ FIELDS = {
     pal.Document: "id branch version value kind at by description tags",
     pal.Version: "document branch version delta kind at by description tags request repeat parents",
     pal.Change: "document branch version value delta kind at by description tags cursor more parents snapshot",
-    pal.Subscription: "cursor live current transactions",
+    pal.Subscription: "cursor live current transactions set_level",
     pal.Reaction: "cursor waiting wait",
     pal.Reconnected: "attempts seconds subscriptions",
     pal.WatchedValue: "value version exists connected age_seconds changed",
@@ -91,11 +92,11 @@ FIELDS = {
 }
 
 CODES = """
-    branch_exists branch_not_found commit_failed compacted conflict connection_lost cursor cursor_invalid delta_failed document_exists
-    document_not_found durability_unknown frame_too_large internal invalid_delta invalid_name invalid_path invalid_request
-    invalid_value limit_exceeded link malformed_frame merge_not_found overload overloaded protocol request_timeout schema_too_new
-    server_closing storage store_corrupt store_locked test_failed too_many_connections unexpected_message
-    undo_conflict unsupported_protocol usage version_conflict version_not_found version_pruned
+    access branch_exists branch_not_found commit_failed compacted conflict connection_lost cursor cursor_invalid delta_failed document_exists
+    document_not_found durability_unknown forbidden frame_too_large internal invalid_delta invalid_name invalid_path invalid_perspective
+    invalid_request invalid_value limit_exceeded link malformed_frame merge_not_found not_writable overload overloaded
+    perspective_not_found protocol request_timeout schema_too_new schema_violation server_closing storage store_corrupt store_locked subscription_not_found test_failed too_many_connections unauthenticated
+    unexpected_message undo_conflict unsupported_protocol usage version_conflict version_not_found version_pruned view_changed
 """
 """What errors are called on the wire. A code is never used again."""
 

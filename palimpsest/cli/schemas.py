@@ -111,7 +111,7 @@ def check(
             console().print(_violation_line(violation))
     if violations:
         if not as_json:
-            remark(f"{counted(len(violations), 'document')} would be refused as they are")
+            remark(f"{counted(len(violations), 'document')} would be refused now")
         raise typer.Exit(Exit.UNEXPECTED)
     if not as_json:
         remark("every document keeps to it")

@@ -1,12 +1,15 @@
 """The room of those who wait on the far side: the async client, and the sync face over it."""
 
+from palimpsest.client.access import NewToken, Roles, TokenInfo, Tokens
 from palimpsest.client.asking import OnProgress
 from palimpsest.client.blocking import (
     SyncClient,
     SyncPerspectives,
     SyncPolicies,
+    SyncRoles,
     SyncSchemas,
     SyncSubscription,
+    SyncTokens,
     SyncWatchedValue,
     connect_sync,
 )
@@ -61,6 +64,7 @@ __all__ = [
     "MergePart",
     "MergeResult",
     "NamedSubscription",
+    "NewToken",
     "OnError",
     "OnProgress",
     "OnReconnect",
@@ -73,6 +77,7 @@ __all__ = [
     "Reaction",
     "Reconnected",
     "Resolutions",
+    "Roles",
     "SchemaDocuments",
     "Settings",
     "Share",
@@ -83,10 +88,14 @@ __all__ = [
     "SyncClient",
     "SyncPerspectives",
     "SyncPolicies",
+    "SyncRoles",
     "SyncSchemas",
     "SyncSubscription",
+    "SyncTokens",
     "SyncWatchedValue",
     "Target",
+    "TokenInfo",
+    "Tokens",
     "Transactions",
     "Value",
     "Version",

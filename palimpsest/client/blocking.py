@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
+import ssl
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -16,6 +18,7 @@ from typing import Any, Self
 
 from anyio.from_thread import start_blocking_portal
 
+from palimpsest.client.access import Roles, Tokens
 from palimpsest.client.asking import OnProgress
 from palimpsest.client.client import Client, connect
 from palimpsest.client.history_lines import Line
@@ -39,6 +42,8 @@ def connect_sync(
     url: str,
     *,
     token: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    ca: str | os.PathLike[str] | None = None,
     client_id: str | None = None,
     timeout_seconds: float = 30.0,
     **settings: Any,
@@ -47,7 +52,7 @@ def connect_sync(
 
     Not for a thread that runs the event loop of the very server it connects to: each would wait for the other.
     """
-    client = connect(url, token=token, client_id=client_id, timeout_seconds=timeout_seconds, **settings)
+    client = connect(url, token=token, tls=tls, ca=ca, client_id=client_id, timeout_seconds=timeout_seconds, **settings)
     with ExitStack() as exits:
         portal = exits.enter_context(start_blocking_portal("asyncio", {"use_uvloop": _UVLOOP}))
         portal.call(client.open)
@@ -98,6 +103,14 @@ class SyncClient:
     @property
     def schemas(self) -> SyncSchemas:
         return SyncSchemas(self._client.schemas, self._thread)
+
+    @property
+    def tokens(self) -> SyncTokens:
+        return SyncTokens(self._client.tokens, self._thread)
+
+    @property
+    def roles(self) -> SyncRoles:
+        return SyncRoles(self._client.roles, self._thread)
 
     @property
     def limits(self) -> dict[str, int]:
@@ -241,6 +254,31 @@ class SyncSchemas:
     delete = blocking(SchemaDocuments.delete)
     check = blocking(SchemaDocuments.check)
     list = iterating(SchemaDocuments.list)
+
+
+class SyncTokens:
+    """As `Tokens`, blocking."""
+
+    def __init__(self, tokens: Tokens, thread: Thread) -> None:
+        self._inner = tokens
+        self._thread = thread
+
+    create = blocking(Tokens.create)
+    revoke = blocking(Tokens.revoke)
+    list = iterating(Tokens.list)
+
+
+class SyncRoles:
+    """As `Roles`, blocking."""
+
+    def __init__(self, roles: Roles, thread: Thread) -> None:
+        self._inner = roles
+        self._thread = thread
+
+    put = blocking(Roles.put)
+    get = blocking(Roles.get)
+    delete = blocking(Roles.delete)
+    list = iterating(Roles.list)
 
 
 class SyncSubscription:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -11,6 +13,7 @@ from secrets import token_urlsafe
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+from palimpsest.client.access import Roles, Tokens
 from palimpsest.client.asking import KINDS, answered, made_version
 from palimpsest.client.branching import Branching
 from palimpsest.client.durable import make_subscription
@@ -39,7 +42,7 @@ from palimpsest.client.results import Version
 from palimpsest.client.retention import Policies
 from palimpsest.client.schemas import SchemaDocuments
 from palimpsest.client.session import Session
-from palimpsest.client.settings import Settings, parse_url
+from palimpsest.client.settings import Settings, make_tls, parse_url
 from palimpsest.client.subscription import OnState, Subscription
 from palimpsest.client.viewing import make_view, show
 from palimpsest.client.watching import WatchedValue
@@ -63,18 +66,23 @@ def connect(
     url: str,
     *,
     token: str | None = None,
+    tls: ssl.SSLContext | None = None,
+    ca: str | os.PathLike[str] | None = None,
     client_id: str | None = None,
     timeout_seconds: float = 30.0,
     **settings: Any,
 ) -> Client:
-    """A client of the server at url, `palimpsest://host:port`. `async with connect(url) as client`, or await it and `close`
+    """A client of the server at url, `palimpsest://host:port`, or `palimpsests://` for TLS. `async with connect(url) as client`, or await it and `close`
     it at the end.
 
+    token: who this is, where the server wants to know. tls: a context of the caller's own, such as one with a certificate of this client.
+    ca: in place of that, a file with the authorities that are trusted; the system's are, where neither is given.
     client_id: 1 to 64 characters that are this client's alone; one is made up where none is given. A newer connection with
     the same id ends the older one. timeout_seconds: how long any answer is waited for, and the first connection is tried.
     settings: the other fields of `Settings`, by name. Raises InvalidRequest for an argument that makes no sense.
     """
-    return Client(url, token=token, client_id=client_id, settings=make_settings(timeout_seconds, settings))
+    made = make_settings(timeout_seconds, settings)
+    return Client(url, token=token, tls=tls, ca=ca, client_id=client_id, settings=made)
 
 
 def make_settings(timeout_seconds: float, others: Mapping[str, Any]) -> Settings:
@@ -101,9 +109,17 @@ class Client(Reading, Past, Keeping, Branching, Naming):
     _session: Session
 
     def __init__(
-        self, url: str, *, token: str | None = None, client_id: str | None = None, settings: Settings | None = None
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        client_id: str | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self._address = parse_url(url)
+        self._tls = make_tls(self._address, tls, ca)
         self._settings = settings or Settings()
         self._token = token
         # Numbers of requests have to rise over restarts of a program that keeps its client id.
@@ -120,7 +136,9 @@ class Client(Reading, Past, Keeping, Branching, Naming):
         if "_session" in vars(self):
             raise InvalidRequest("a client is opened once", reason="open")
         agent = f"palimpsest/{release('palimpsest')} (Python)"
-        self._session = Session(self._address, self.client_id, self._first_id, self._token, agent, self._settings)
+        self._session = Session(
+            self._address, self.client_id, self._first_id, self._token, agent, self._settings, self._tls
+        )
         await self._session.start()
         return self
 
@@ -162,6 +180,16 @@ class Client(Reading, Past, Keeping, Branching, Naming):
     def schemas(self) -> SchemaDocuments:
         """What the values of documents have to keep to."""
         return SchemaDocuments(self)
+
+    @property
+    def tokens(self) -> Tokens:
+        """Who may connect."""
+        return Tokens(self)
+
+    @property
+    def roles(self) -> Roles:
+        """Who may do what."""
+        return Roles(self)
 
     @property
     def limits(self) -> dict[str, int]:

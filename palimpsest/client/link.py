@@ -7,6 +7,7 @@ to the session.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Protocol, cast
 
@@ -148,13 +149,14 @@ async def open_link(
     *,
     seconds: float,
     out_bytes_max: int,
+    tls: ssl.SSLContext | None = None,
 ) -> tuple[Link, Welcome]:
     """Connects and is welcomed. Raises LinkError, or what the server gave as its reason to refuse."""
     loop = asyncio.get_running_loop()
     link = Link(owner, hello, out_bytes_max=out_bytes_max)
     try:
         async with asyncio.timeout(seconds):
-            await loop.create_connection(lambda: link, host, port)
+            await loop.create_connection(lambda: link, host, port, ssl=tls)
             return link, await link.welcomed
     except TimeoutError:
         error = RequestTimeout(f"no welcome within {seconds:g} s", seconds=seconds)

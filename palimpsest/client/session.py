@@ -13,6 +13,7 @@ they had received, and then what is new.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -110,7 +111,14 @@ class Session:
     """One client id's requests, over as many connections as it takes, one at a time."""
 
     def __init__(
-        self, address: Address, client: str, first_id: int, token: str | None, agent: str, settings: Settings
+        self,
+        address: Address,
+        client: str,
+        first_id: int,
+        token: str | None,
+        agent: str,
+        settings: Settings,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address
         self.client = client
@@ -125,6 +133,7 @@ class Session:
         """When the server said something last, by that clock."""
         self.followers: dict[int, Follower] = {}
         self._hello = (client, token, agent)
+        self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._backoff = Backoff(settings.backoff_seconds_min, settings.backoff_seconds_max)
         self._link: Link | None = None
@@ -403,7 +412,13 @@ class Session:
             seconds = min(seconds, max(give_up - self._loop.time(), _ATTEMPT_SECONDS_MIN))
         address = self.address
         link, welcome = await open_link(
-            self, address.host, address.port, self._hello, seconds=seconds, out_bytes_max=self.settings.out_bytes_max
+            self,
+            address.host,
+            address.port,
+            self._hello,
+            seconds=seconds,
+            out_bytes_max=self.settings.out_bytes_max,
+            tls=self._tls,
         )
         if link.lost.done():
             return link.lost.result()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from urllib.parse import urlsplit
 
 import msgspec
 
 from palimpsest.errors import InvalidRequest
+
+_PLAIN, _SECURE = "palimpsest", "palimpsests"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,34 +44,59 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Address(msgspec.Struct, frozen=True):
+    """is_secure: TLS is spoken there."""
+
     host: str
     port: int
+    is_secure: bool = False
 
     @property
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"palimpsest://{host}:{self.port}"
+        return f"{_SECURE if self.is_secure else _PLAIN}://{host}:{self.port}"
 
 
 def parse_url(url: str) -> Address:
-    """The address in `palimpsest://host:port`. Raises InvalidRequest naming what is wrong with any other text."""
+    """The address in `palimpsest://host:port`, or `palimpsests://` for TLS. Raises InvalidRequest naming what is wrong with any other text."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
         raise _bad_url(url, str(error)) from None
-    if parts.scheme != "palimpsest":
-        raise _bad_url(url, f"its scheme is {parts.scheme!r}, not 'palimpsest'" if parts.scheme else "it has no scheme")
+    if parts.scheme not in (_PLAIN, _SECURE):
+        raise _bad_url(url, f"its scheme is {parts.scheme!r}, not {_PLAIN!r}" if parts.scheme else "it has no scheme")
     if parts.username is not None or parts.password is not None:
-        raise _bad_url("palimpsest://…", "it holds credentials; give them as `token`")
+        raise _bad_url(f"{parts.scheme}://…", "it holds credentials; give them as `token`")
     if not parts.hostname:
         raise _bad_url(url, "it names no host")
     if not port:
         raise _bad_url(url, "it names no port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise _bad_url(url, "nothing may follow the port")
-    return Address(parts.hostname, port)
+    return Address(parts.hostname, port, parts.scheme == _SECURE)
 
 
 def _bad_url(url: str, reason: str) -> InvalidRequest:
     return InvalidRequest(f"{url!r} is no address of a server: {reason} (palimpsest://host:port is one)", reason=reason)
+
+
+def make_tls(
+    address: Address, context: ssl.SSLContext | None, ca: str | os.PathLike[str] | None
+) -> ssl.SSLContext | None:
+    """How TLS is spoken at address; None where it is not. context: as given by the caller. ca: a file in PEM with the authorities that are
+    trusted; None: those that the system trusts. Without a context of the caller's own, certificate and name are checked.
+
+    Raises InvalidRequest where there is TLS in one and none in the other, and for a file that cannot be used.
+    """
+    if not address.is_secure:
+        if context is not None or ca is not None:
+            raise InvalidRequest(f"{address.url} is not spoken to by TLS: write {_SECURE}://", reason="tls")
+        return None
+    if context is not None:
+        if ca is not None:
+            raise InvalidRequest("a context says itself what is trusted: ca goes without one", reason="ca")
+        return context
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:  # those of ssl are among them
+        raise InvalidRequest(f"the file of authorities cannot be used: {error}", reason="ca") from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import version
@@ -29,8 +31,10 @@ from palimpsest.errors import (
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
 from palimpsest.protocol.framing import join_frames
+from palimpsest.server.access import Access
 from palimpsest.server.archiving import ArchiverProcess
 from palimpsest.server.session import Session
+from palimpsest.server.tls import TlsFiles
 from palimpsest.state.rules import Resolver
 from palimpsest.storage.backup import back_up
 from palimpsest.storage.contracts import Archive, Journal
@@ -54,7 +58,10 @@ class Server:
     snapshot_versions: how many versions apart the archive keeps whole values. resolvers: functions that rules of merges call by name: from a
     `Conflict` to the value for its place, or ABSENT for none, or CONFLICT where they do not decide; called on the event loop, so to be quick.
 
-    Entering raises StoreLocked, SchemaTooNew, StoreCorrupt, or OSError where the address cannot be had. Leaving stops
+    tls: connections are encrypted; where clients are asked for certificates, these can stand in for tokens. Without any token in the
+    store the server is open to all who reach it, and listens on loopback only.
+
+    Entering raises InvalidRequest where it would be open to other machines, StoreLocked, SchemaTooNew, StoreCorrupt, or OSError where the address cannot be had. Leaving stops
     accepting, finishes and answers what was accepted, and closes; it raises the StorageError that made the server stop, if
     one did.
     """
@@ -70,12 +77,15 @@ class Server:
         archiver: ArchiverPlace = "inline",
         snapshot_versions: int = 128,
         resolvers: Mapping[str, Resolver] | None = None,
+        tls: ssl.SSLContext | TlsFiles | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.clock = clock or SystemClock()
         self.agent = f"palimpsest/{version('palimpsest')}"
         self.partition: Partition
+        self.access: Access
         self._path = None if path is None else os.fspath(path)
+        self._tls = tls.context() if isinstance(tls, TlsFiles) else tls
         self._host, self._port = host, port
         self._archiver_place = archiver
         self._archiver: ArchiverProcess | None = None
@@ -104,6 +114,7 @@ class Server:
         clock: Clock | None = None,
         snapshot_versions: int = 128,
         resolvers: Mapping[str, Resolver] | None = None,
+        tls: ssl.SSLContext | TlsFiles | None = None,
     ) -> Self:
         """A server whose store is in memory, and gone when the block is left."""
         return cls(
@@ -114,13 +125,14 @@ class Server:
             clock=clock,
             snapshot_versions=snapshot_versions,
             resolvers=resolvers,
+            tls=tls,
         )
 
     @property
     def url(self) -> str:
         """Where clients connect to, once the block is entered."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"palimpsest://{host}:{self._port}"
+        return f"{'palimpsest' if self._tls is None else 'palimpsests'}://{host}:{self._port}"
 
     @property
     def epoch(self) -> str:
@@ -162,7 +174,15 @@ class Server:
                 process = self._archiver = ArchiverProcess(self._path, self.partition.archived, self._snapshot_versions)
                 self.partition.on_commit = process.poke
                 await self._tasks.start(process.run)
-            listener = await self._loop.create_server(lambda: Session(self), self._host, self._port, backlog=1024)
+            await self._start_access()
+            listener = await self._loop.create_server(
+                lambda: Session(self),
+                self._host,
+                self._port,
+                backlog=1024,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else self.limits.hello_seconds,
+            )
             exits.push_async_callback(self._shut_down, listener)
             self._port = listener.sockets[0].getsockname()[1]
             self._tasks.start_soon(self._watch_silence)
@@ -194,6 +214,24 @@ class Server:
         await self.partition.settled()
         partition = self.partition
         return await verify(partition.archive, partition.journal, progress=progress, against=against, values=values)
+
+    async def _start_access(self) -> None:
+        """Raises InvalidRequest where everybody on the network could do everything."""
+        is_local = await _is_loopback(self._loop, self._host)
+        self.access = Access(self.partition, self.clock, is_local=is_local, principal_of=self._principal_of)
+        if self.access.is_open:
+            if not is_local:
+                raise InvalidRequest(
+                    f"the store has no token, and {self._host!r} can be reached from other machines: whoever does could do "
+                    "everything. Serve it on 127.0.0.1 first, and make a token there",
+                    reason="no token",
+                )
+            log.info("open", reason="there is no token: whoever reaches this server may do everything")
+        self._tasks.start_soon(self.access.audit.run)
+
+    def _principal_of(self, client: str) -> str:
+        session = self._by_client.get(client)
+        return "" if session is None else session.principal
 
     async def _start_tasks(self, exits: AsyncExitStack) -> anyio.abc.TaskGroup:
         """A task group with a task of its own around it: whoever is cancelled in the server's block does not cancel what has
@@ -263,6 +301,7 @@ class Server:
         deadline = anyio.current_time() + self.limits.shutdown_seconds
         with anyio.CancelScope(deadline=deadline, shield=True):
             if self._fatal is None:
+                await self.access.audit.flush()
                 await self.partition.quiet()
         closing = ServerClosing("the server is shutting down")
         self.partition.close(closing)
@@ -299,17 +338,22 @@ class Server:
 
     def remove_session(self, session: Session) -> None:
         self._sessions.discard(session)
+        self.access.leave(session)
         if self._by_client.get(session.client) is session:
             del self._by_client[session.client]
         self.partition.feed.forget(session)
 
-    def take_client(self, session: Session) -> None:
+    def take_client(self, session: Session, principal: str) -> None:
         """The newest connection of a client id is the one that counts: what an older one still sends was sent again here,
-        so it is not to be read any more."""
-        older = self._by_client.get(session.client)
-        self._by_client[session.client] = session
+        so it is not to be read any more. Raises Conflict where the older one is another principal's."""
+        client = session.client
+        older = self._by_client.get(client)
+        if older is not None and older.principal != principal:
+            raise Conflict("another connection has the same client id")
+        self._by_client[client] = session
         if older is not None and older is not session:
-            log.info("connection_replaced", client=session.client)
+            log.info("connection_replaced", client=client)
+            self.access.leave(older)
             older.close(Conflict("a newer connection has the same client id"))
 
     def frame(self, encoded: bytes, frame_bytes_max: int) -> bytes:
@@ -336,12 +380,20 @@ class Server:
             await anyio.sleep(_SILENCE_CHECK_SECONDS)
             now = self.clock.monotonic()
             for session in list(self._sessions):
-                session.check_silence(now)
+                session.check_time(now)
 
     def statistics(self) -> dict[str, int]:
         """Counts and sizes of this server, by name."""
         restarts = self._archiver.restarts if self._archiver is not None else 0
         return {"connections": len(self._sessions), "archiver_restarts": restarts, **self.partition.statistics()}
+
+
+async def _is_loopback(loop: asyncio.AbstractEventLoop, host: str) -> bool:
+    """Whether host is this machine, and nothing else. Raises OSError where it is nothing at all."""
+    if not host:
+        return False  # every address there is
+    found = await loop.getaddrinfo(host, None)
+    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
 
 
 async def _close(store: Journal | Archive) -> None:

@@ -32,9 +32,14 @@ from palimpsest.protocol.messages import (
     Versions,
     Welcome,
 )
+from palimpsest.server.access import NEVER
+from palimpsest.server.tls import common_name
 
 if TYPE_CHECKING:
+    from palimpsest.server.accounts import Account
+    from palimpsest.server.gate import Gate
     from palimpsest.server.server import Server
+    from palimpsest.state.rights import Rights
 
 log = get_logger("palimpsest.server")
 
@@ -71,8 +76,17 @@ class Session(asyncio.Protocol):
         """The client id; "" before the hello."""
         self.heard = 0.0
         """When the peer gave its last sign of life, by the monotonic clock: until the hello is whole, when it connected."""
+        self.principal = ""
+        """Who it is; "" before the hello."""
+        self.rights: Rights
+        """As of now, from the hello on; `Access` sees to this and to what follows."""
+        self.gate: Gate | None = None
+        """What requests are held to; None where its principal has always been free to do everything."""
+        self.routes = server.partition.routes
+        self.account: Account
+        self.expires_at = NEVER
+        """When the token that was shown ends, in microseconds since the epoch."""
         self._server = server
-        self._routes = server.partition.routes
         self._connection = ServerConnection(frame_bytes_max=server.limits.frame_bytes_max)
         self._transport: asyncio.Transport
         self._out: list[Any] = []
@@ -91,6 +105,8 @@ class Session(asyncio.Protocol):
         """What still comes from the peer is dropped."""
         self._over = False
         """Nothing more is written."""
+        self._resting: asyncio.TimerHandle | None = None
+        """Nothing is read until then, because its principal has sent more than it may."""
 
     # --- what the event loop calls -------------------------------------------------------------------------------
 
@@ -116,13 +132,20 @@ class Session(asyncio.Protocol):
             self.close(error)
             return
         self._handle(messages)
+        if self.principal:
+            rate = self.rights.limits.bytes_per_second_max
+            if rate is not None:
+                self._rest(self.account.received(len(data), rate, self._server.clock.monotonic()))
 
     def _handle(self, messages: Sequence[Message]) -> None:
         if not self.client:
             for message in messages:  # there is one at most: the hello is alone
                 self._welcome(cast(Hello, message))
             return
-        routes, now = self._routes, self._server.clock.now()
+        routes, now = self.routes, self._server.clock.now()
+        if now >= self.expires_at:
+            self._server.access.expire(self)
+            return
         for message in messages:
             routes[type(message)](message, self, now)
 
@@ -142,6 +165,8 @@ class Session(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._deaf = self._over = True
         self._out.clear()
+        if self._resting is not None:
+            self._resting.cancel()
         self._server.remove_session(self)
         log.debug("connection_lost", client=self.client)
 
@@ -188,7 +213,8 @@ class Session(asyncio.Protocol):
         elif self._held:
             self._held = False
             self._server.partition.feed.resume(self)
-            self._transport.resume_reading()
+            if self._resting is None:
+                self._transport.resume_reading()
 
     def _take(self) -> list[Any]:
         """From the front of what waits, as much as is written at once."""
@@ -238,9 +264,16 @@ class Session(asyncio.Protocol):
 
     def _welcome(self, hello: Hello) -> None:
         server = self._server
-        self.client = hello.client
+        try:
+            identity = server.access.identify(hello.token, common_name(self._transport.get_extra_info("peercert")))
+            self.client = hello.client
+            server.take_client(self, identity.principal)
+            server.access.enter(self, identity)
+        except PalimpsestError as error:
+            log.info("turned_away", client=hello.client, peer=self.peer(), code=error.code)
+            self.close(error)
+            return
         self.heard = server.clock.monotonic()
-        server.take_client(self)
         limits = msgspec.structs.asdict(server.limits)
         shown = {name: limits[name] for name in _CLIENT_LIMITS}
         shown["peer_silence_seconds"] = round(server.limits.peer_silence_seconds)
@@ -249,7 +282,7 @@ class Session(asyncio.Protocol):
             self._connection.protocol, server.epoch, ("subscribe", "transact", "history"), shown, server.agent
         )
         self._transport.write(self._connection.send([welcome]))
-        log.debug("hello", client=self.client, agent=hello.agent, peer=self.peer())
+        log.debug("hello", client=self.client, principal=self.principal, agent=hello.agent, peer=self.peer())
 
     def stop_listening(self) -> None:
         """What still comes is dropped: read, so that the connection is not reset under the last answers, and not heard."""
@@ -274,8 +307,26 @@ class Session(asyncio.Protocol):
         self._deaf = self._over = True
         self._transport.abort()
 
-    def check_silence(self, now: float) -> None:
-        """Closes a peer that did not say hello in time, or has been silent for too long. now: monotonic seconds."""
+    def _rest(self, seconds: float) -> None:
+        """Nothing is read for so long."""
+        if seconds <= 0 or self._resting is not None or self._over:
+            return
+        self._resting = asyncio.get_running_loop().call_later(seconds, self._go_on)
+        self._transport.pause_reading()
+
+    def _go_on(self) -> None:
+        self._resting = None
+        self.heard = self._server.clock.monotonic()
+        if not self._held and not self._over:
+            self._transport.resume_reading()
+
+    def check_time(self, now: float) -> None:
+        """Closes a peer that did not say hello in time, or has been silent for too long, or whose token has ended. now: monotonic
+        seconds."""
+        if self._server.clock.now() >= self.expires_at:
+            self._server.access.expire(self)
+        if self._resting is not None:
+            return
         limits = self._server.limits
         bound = limits.peer_silence_seconds if self.client else limits.hello_seconds
         if now - self.heard <= bound:

@@ -26,7 +26,7 @@ RESULT_BYTES_MAX = 256 * 1024
 """Of a result, encoded."""
 
 STEPS_MAX = 1_000_000
-"""Of one evaluation: what it visits, and the size of all that it comes by. About a second at the very worst."""
+"""Of one evaluation: what it visits, and the size of all that it comes by. A second or two at the very worst."""
 
 _LETTERS_A_STEP = 16
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 from msgspec.structs import asdict
@@ -14,6 +14,7 @@ from palimpsest.state.computed import InvalidExpression, parse_expression
 from palimpsest.state.names import Pattern
 from palimpsest.state.paths import Path, format_path, parse_path
 from palimpsest.state.redact import ANY
+from palimpsest.state.shapes import shape_of_marshmallow, shape_of_type
 from palimpsest.state.values import DEPTH_MAX, check_value, thaw
 
 PERSPECTIVES = "$system/perspectives/"
@@ -56,6 +57,30 @@ class Perspective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     write: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     description: str = ""
+
+    @classmethod
+    def from_struct(cls, kind: Any, *, name: str, include: Iterable[str] = (), **fields: Any) -> Self:
+        """A perspective that shows the fields of kind, a `msgspec.Struct` or another type with fields that msgspec knows, by the names
+        that they have in a value. Those that are types with fields themselves are gone into, also in lists and maps.
+
+        include: what is shown beside these. fields: others of a perspective. Raises InvalidPerspective where kind has no fields, where it
+        contains itself, and for fields that are known by their place alone.
+        """
+        shape = shape_of_type(name, kind)
+        return cls(name=name, include=(*shape.include, *include), **fields)
+
+    @classmethod
+    def from_marshmallow(
+        cls, schema: Any, *, name: str, include: Iterable[str] = (), rename: Mapping[str, str] = {}, **fields: Any
+    ) -> Self:
+        """A perspective that shows what a marshmallow `Schema`, or an instance of one, dumps: without fields that are `load_only`, and
+        under its `data_key`s.
+
+        include, rename: what is shown beside these, and under which names. fields: others of a perspective. Raises InvalidPerspective for
+        fields that code makes, unless `compute` says them in another way, and where the schema contains itself.
+        """
+        shape = shape_of_marshmallow(name, schema, fields.get("compute", ()))
+        return cls(name=name, include=(*shape.include, *include), rename={**shape.rename, **rename}, **fields)
 
 
 def parse_perspective(name: str, value: Any) -> Perspective:

@@ -99,7 +99,8 @@ class Lens:
         """
         if value is NOTHING:
             return self._writer.created(delta)
-        return self._writer.written(self.view(value), value, delta)
+        view = self.view(value)
+        return self._writer.written(None if view is NOTHING else view, value, delta)  # as it is shown
 
     def _follow(self, path: Path) -> tuple[Path, Place] | None:
         """path in the view's words, and its place."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from palimpsest.state.definitions import Mask
-from palimpsest.state.values import FROZEN_LIST, FROZEN_MAP, Value, encode_value, freeze
+from palimpsest.state.values import FROZEN_LIST, FROZEN_MAP, INT_MAX, INT_MIN, Value, encode_value, freeze
 
 STARS = "***"
 HASH_DIGITS = 32
@@ -46,6 +46,6 @@ def _canonical(value: Any) -> Any:
         return {name: _canonical(item) for name, item in value.iteritems()}
     if kind is FROZEN_LIST:
         return [_canonical(item) for item in value]
-    if kind is float and value.is_integer() and abs(value) < 2**63:
+    if kind is float and INT_MIN <= value <= INT_MAX and value.is_integer():
         return int(value)
     return value

@@ -232,12 +232,14 @@ class _Builder:
         self._name(place, depth, alive)
         hidden, inside = self._made_room(place, depth, computed)
         hidden |= {name for name in place.sources if name not in place.names}
-        keys = {self._rules[index].path[depth] for index in alive} - {ANY} | hidden | inside.keys()
-        for key in sorted(map(str, keys)):
-            matching = frozenset(index for index in alive if self._rules[index].path[depth] in (ANY, key))
+        by_step: dict[str | int, set[int]] = {}
+        for index in alive:
+            by_step.setdefault(self._rules[index].path[depth], set()).add(index)
+        anything = frozenset(by_step.pop(ANY, ()))
+        for key in sorted(map(str, by_step.keys() | hidden | inside.keys())):
+            matching = anything.union(by_step.get(key, ()))
             towards = (_DEAD,) * self._layers if key in hidden else layers
             place.named[key] = self._place((depth + 1, matching, towards, inside.get(key, frozenset())))
-        anything = frozenset(index for index in alive if self._rules[index].path[depth] == ANY)
         place.other = self._place((depth + 1, anything, layers, frozenset()))
         place.edges = tuple(
             (key, place.names.get(key, key), child) for key, child in place.named.items() if not child.is_hidden

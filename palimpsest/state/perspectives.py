@@ -4,6 +4,7 @@ together at all."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -87,7 +88,8 @@ def extended(perspectives: Mapping[str, Perspective], name: str) -> Perspective:
 def outlined(resolved: Resolved, masking: Callable[[Mask], Any]) -> tuple[Place, list[tuple[Path, Expression]]]:
     """The outline, and what is computed, by place. masking: what is put into the outline for a mask. Raises InvalidPerspective where
     names clash."""
-    computed = sorted((parse_path(place), parse_expression(text)) for place, text in resolved.compute.items())
+    computed = [(parse_path(place), parse_expression(text)) for place, text in resolved.compute.items()]
+    computed.sort(key=_place)
     layers = tuple(
         Layer(
             paths_of(each.include),
@@ -96,6 +98,12 @@ def outlined(resolved: Resolved, masking: Callable[[Mask], Any]) -> tuple[Place,
         )
         for each in resolved.layers
     )
+    for (place, _), (inner, _) in pairwise(computed):
+        if inner[: len(place)] == place:
+            at = format_path(("compute", format_path(inner)))
+            raise refusal(
+                resolved.layers[-1].name, at, f"it lies inside of {format_path(place)!r}, which is computed, too"
+            )
     plan = Plan(
         layers,
         {parse_path(path): name for path, name in resolved.rename.items()},
@@ -124,6 +132,10 @@ def check_perspectives(perspectives: Mapping[str, Perspective]) -> None:
         levels = _levels(perspectives, family)
         for level in range(1, len(levels) + 1):
             outlined(resolve(perspectives, family, level), _as_it_is)
+
+
+def _place(computed: tuple[Path, Expression]) -> Any:
+    return computed[0]
 
 
 def _as_it_is(mask: Mask) -> Mask:

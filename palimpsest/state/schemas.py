@@ -69,8 +69,9 @@ class Schema:
             error = next(iter(self._validator.iter_errors(thaw(value))), None)
         except RecursionError:
             return _violation(self.name, document, (), "$ref", "the schema leads back to itself without an end")
-        except Unresolvable:  # which parsing rules out for all but what is decided by the value
-            return _violation(self.name, document, (), "$dynamicRef", "the schema leads out of itself")
+        except (Unresolvable, ArithmeticError, ValueError, TypeError):
+            # Special case: what the validator fails at in a way of its own cannot be said to keep to the schema.
+            return _violation(self.name, document, (), "", "whether it keeps to the schema cannot be decided")
         if error is None:
             return None
         error = best_match([error])  # of an `anyOf`, the part that fits best
@@ -146,22 +147,38 @@ def _parse_documents(name: str, documents: Any) -> Pattern:
 
 def _compile(name: str, schema: Any) -> Validator:
     """schema: a map, and to be written to."""
-    # Imported here, as it takes longer than all of ours, and most programs have no schema.
-    from jsonschema.validators import Draft202012Validator, validator_for
     from referencing import Registry
 
-    find: Any = validator_for  # its types do not know that there may be no default
-    draft = find(schema, default=None) if "$schema" in schema else Draft202012Validator
-    if draft is None:
-        raise _wrong(name, ("schema", "$schema"), f"{_shown(schema['$schema'])} is no draft that is known here")
+    draft = _draft_of(name, schema)
     try:
         _check_schema(name, draft, schema)
         for part in _reached(name, schema, draft):
             _check_schema(name, draft, part)
     except RecursionError:
         raise _wrong(name, ("schema",), "it nests too deep") from None
+    except (ValueError, TypeError, AttributeError, LookupError) as error:  # such as for a `$id` that is no URI
+        raise _wrong(name, ("schema",), f"it cannot be used: {_cut(str(error))}") from error
     validator: Validator = draft(schema, registry=Registry())
     return validator
+
+
+def _draft_of(name: str, schema: dict[str, Any]) -> Any:
+    # Imported here, as it takes longer than all of ours, and most programs have no schema.
+    from jsonschema import validators
+
+    if "$schema" not in schema:
+        return validators.Draft202012Validator
+    said = schema["$schema"]
+    for draft in (
+        validators.Draft202012Validator,
+        validators.Draft201909Validator,
+        validators.Draft7Validator,
+        validators.Draft6Validator,
+        validators.Draft4Validator,
+    ):
+        if isinstance(said, str) and said.rstrip("#") == str(draft.META_SCHEMA["$schema"]).rstrip("#"):
+            return draft
+    raise _wrong(name, ("schema", "$schema"), f"{_shown(said)} is no draft that is known here")
 
 
 def _check_schema(name: str, draft: Any, schema: Any) -> None:
@@ -199,6 +216,8 @@ def _reached(name: str, schema: dict[str, Any], draft: Any) -> Iterator[Any]:
         if type(contents) is not dict or id(contents) in seen:
             continue
         seen.add(id(contents))
+        if contents.get("$schema", schema.get("$schema")) != schema.get("$schema"):
+            raise _wrong(name, ("schema", *_place_of(schema, contents), "$schema"), "a schema is of one draft")
         _check_patterns(name, schema, contents)
         _spell_out(contents)
         for keyword in _REFERENCES:

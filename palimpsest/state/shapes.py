@@ -92,7 +92,7 @@ def _structured(kind: Any) -> list[Any]:
 
 def shape_of_marshmallow(name: str, schema: Any, computed: Iterable[str] = ()) -> Shape:
     """schema: a marshmallow `Schema`, or an instance of one; what is `load_only`, or left out by `only` and `exclude`, is not shown. A
-    `data_key` is a name in the view, of the field's `attribute`. computed: paths of the view that are said in another way.
+    `data_key` is a name in the view, of the field's `attribute`; where that leads further down, it is shown down there. computed: paths of the view that are said in another way.
 
     Raises InvalidPerspective for fields that code computes, unless they are in computed, and where it contains itself.
     """

@@ -9,8 +9,10 @@ from palimpsest.errors import InvalidName, InvalidValue
 from palimpsest.state.definitions import PERSPECTIVES, parse_perspective
 from palimpsest.state.names import Pattern, check_branch
 from palimpsest.state.retention import parse_retention
+from palimpsest.state.roles import ADMIN, parse_role
 from palimpsest.state.schemas import SCHEMAS, parse_schema
 from palimpsest.state.subscriptions import parse_subscription
+from palimpsest.state.tokens import parse_token
 from palimpsest.state.values import Value, thaw
 
 BRANCHES = "$system/branches/"
@@ -24,7 +26,14 @@ SUBSCRIPTIONS = "$system/subscriptions/"
 """What the names of documents begin with that keep named subscriptions; see `state.subscriptions`. The server writes these itself."""
 
 ROLES = "$system/roles/"
+"""What the names of roles' documents begin with; the role's name follows."""
+
 TOKENS = "$system/tokens/"
+"""What the names of tokens' documents begin with; the token's id follows."""
+
+AUDIT = "$system/audit/"
+"""What the names of documents begin with that say what was refused, and who changed roles and tokens; the day follows, as YYYY-MM-DD.
+The server writes these itself."""
 
 
 def check_shared(value: Any) -> None:
@@ -55,6 +64,18 @@ def _check_merge(value: Any) -> None:
         raise InvalidValue("not a pending merge: it is a map", path="", reason="it is a map")
 
 
+def _check_role(name: str, value: Any) -> None:
+    if name == ADMIN:
+        reason = "the role of that name is always there, and may do everything"
+        raise InvalidValue(f"not a role: {reason}", path="", reason=reason)
+    parse_role(value)
+
+
+def _check_audit(value: Any) -> None:
+    if type(thaw(value)) is not dict:
+        raise InvalidValue("not an audit: it is a map", path="", reason="it is a map")
+
+
 def _wrong(path: str, reason: str) -> InvalidValue:
     return InvalidValue(f"not a branch of many documents: {reason}", path=path, reason=reason)
 
@@ -66,6 +87,9 @@ _CHECKS: dict[str, tuple[Callable[[str, Any], Any], bool]] = {
     PERSPECTIVES: (parse_perspective, False),
     SCHEMAS: (parse_schema, False),
     SUBSCRIPTIONS: (lambda _, value: parse_subscription(value), False),
+    ROLES: (_check_role, False),
+    TOKENS: (lambda _, value: parse_token(value), False),
+    AUDIT: (lambda _, value: _check_audit(value), False),
 }
 """What name and value have to pass, by what the document's name starts with; and whether more than one segment may follow."""
 

@@ -183,7 +183,7 @@ class Writer:
         if is_list and value:
             other = self._inside(place, 0, path)[1]
             return [self._made(other, item, (*source, at), (*path, at)) for at, item in enumerate(value)]
-        if kind in MAPS and not path and self._patterns:
+        if kind in MAPS and not path and self._patterns and place.mask is None:
             return value  # a document of which nothing is shown yet
         if place.included and self._is_open(source) and not (is_list and place.other.is_hidden):
             return value

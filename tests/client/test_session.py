@@ -547,3 +547,34 @@ async def test_writes_of_branches_are_repeated_as_such(scripted: Any, reach: Any
     async with reach() as client:
         await call(client)
     assert [message.repeat for message in scripted.received if isinstance(message, kind)] == [False, True]
+
+
+async def test_a_write_through_a_perspective_is_repeated_as_such(scripted: Any, reach: Any) -> None:
+    scripted.trouble = first_time(m.Through, lambda peer, message: peer.cut())
+    scripted.replies[m.Through] = lambda message: m.Committed(message.id, 3, 5, message.request.repeat)
+    async with reach() as client:
+        made = await client.update("a", {"n": 1}, family="note", level=2)
+    assert made.repeat
+    first, second = [message for message in scripted.received if isinstance(message, m.Through)]
+    assert (first.perspective, first.level, first.request.repeat) == ("note", 2, False)
+    assert second == m.Through("note", 2, msgspec.structs.replace(first.request, repeat=True))
+
+
+async def test_a_read_through_a_perspective_is_sent_again_as_it_was(scripted: Any, reach: Any) -> None:
+    scripted.trouble = first_time(m.Through, lambda peer, message: peer.cut())
+    scripted.replies[m.Through] = lambda message: m.Names(message.id, ("a",), False)
+    async with reach() as client:
+        assert [name async for name in client.list(perspective="public")] == ["a"]
+    first, second = [message for message in scripted.received if isinstance(message, m.Through)]
+    assert first == second
+
+
+async def test_what_was_asked_through_a_perspective_is_named_where_it_fails(scripted: Any, reach: Any) -> None:
+    scripted.trouble = lambda peer, message: isinstance(message, m.Through)
+    async with reach(timeout_seconds=0.05) as client:
+        with pytest.raises(RequestTimeout, match="the update") as caught:
+            await client.update("a", {"n": 1}, perspective="public", request_id="mine")
+        assert caught.value.request == "mine"
+        with pytest.raises(RequestTimeout, match="the get") as caught:
+            await client.get("a", perspective="public")
+        assert caught.value.request is None

@@ -19,6 +19,7 @@ ELEMENT = ("any element",)
 STEPS = st.sampled_from(["a", "b", "c", "*"])
 PATTERNS = st.lists(STEPS, max_size=3).map(lambda steps: format_path(tuple(steps)))
 KEYED = st.builds(lambda steps, key: format_path((*steps, key)), st.lists(STEPS, max_size=2), st.sampled_from("abc"))
+SOME_PATTERNS = st.lists(PATTERNS, min_size=1, max_size=3, unique=True).map(tuple)
 PLACES = st.lists(st.sampled_from("abcn"), min_size=1, max_size=2).map(lambda steps: format_path(tuple(steps)))
 MASKS = st.sampled_from(
     [Mask(), Mask(value=None), Mask(value={"a": 1}), Mask(kind="last", characters=1), Mask(kind="hash", key="k")]
@@ -60,12 +61,12 @@ def perspectives(*, compute: bool = True, writable: bool = False) -> st.SearchSt
     return st.builds(
         Perspective,
         name=st.just("p"),
-        include=st.lists(PATTERNS, max_size=3, unique=True).map(tuple),
+        include=SOME_PATTERNS if writable else st.lists(PATTERNS, max_size=3, unique=True).map(tuple),
         exclude=st.lists(PATTERNS.filter(bool), max_size=2, unique=True).map(tuple),
         rename=st.dictionaries(KEYED, st.sampled_from("abn"), max_size=2),
         mask=st.dictionaries(PATTERNS, MASKS, max_size=2),
         compute=st.dictionaries(PLACES, EXPRESSIONS, max_size=2 if compute else 0),
-        writable=st.lists(PATTERNS, min_size=1, max_size=3, unique=True).map(tuple) if writable else st.just(()),
+        writable=st.one_of(st.just(("",)), SOME_PATTERNS) if writable else st.just(()),
     )
 
 
@@ -139,7 +140,10 @@ class Naive:
         if plain or masks:
             return True
         return any(
-            any(len(steps := parse_path(text)) > len(path) and matches(steps[: len(path)], path) for text in layer.include)
+            any(
+                len(steps := parse_path(text)) > len(path) and matches(steps[: len(path)], path)
+                for text in layer.include
+            )
             and not inside(layer.exclude, path)
             and not inside(tuple(layer.mask), path)
             for layer in self.layers
@@ -177,7 +181,7 @@ def vagueness(path: Sequence[Any]) -> Any:
 def evaluated(expression: str, value: Any) -> Any:
     try:
         return jmespath.search(expression, in_order(value))
-    except (jmespath.exceptions.JMESPathError, TypeError):
+    except (jmespath.exceptions.JMESPathError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
 
 

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_type
 
+import msgspec
+
 import palimpsest as pal
 from palimpsest.client import (
     BackupReport,
@@ -16,11 +18,14 @@ from palimpsest.client import (
     PruneReport,
     Share,
     Stats,
+    SyncPerspectives,
     SyncPolicies,
+    SyncSchemas,
     SyncSubscription,
     SyncWatchedValue,
 )
 from palimpsest.state.retention import Retention
+from palimpsest.state.schemas import Schema
 
 
 async def documents(url: str) -> None:
@@ -202,6 +207,42 @@ async def watching(client: pal.Client) -> None:
         assert_type(config.version, int | None)
 
 
+class Note(msgspec.Struct):
+    title: str
+
+
+async def perspectives(client: pal.Client) -> None:
+    public = pal.Perspective(name="public", documents="notes/*", include=("title",), mask={"title": pal.Mask()})
+    assert_type(await client.perspectives.put(public, by="ana"), pal.Version)
+    assert_type(await client.perspectives.get("public"), pal.Perspective)
+    assert_type(client.perspectives.list(), AsyncIterator[pal.Perspective])
+    assert_type(await client.perspectives.delete("public"), pal.Version)
+    assert_type(pal.Perspective.from_struct(Note, name="note", documents="notes/*"), pal.Perspective)
+    found = await client.get("notes/1", perspective="public")
+    assert_type(found, pal.Document)
+    typed = await client.get("notes/1", family="note", level=1, as_=Note)
+    assert_type(typed, pal.Document[Note])
+    assert_type(typed.value, Note)
+    assert_type(typed.copy_value(), Any)
+    assert_type(await client.get_many(["notes/1"], as_=Note), list[pal.Document[Note] | None])
+    assert_type(client.list("notes/*", perspective="public"), AsyncIterator[str])
+    assert_type(client.list("notes/*", values=True, perspective="public"), AsyncIterator[pal.Document])
+    assert_type(await client.update("notes/1", {"title": "B"}, perspective="public"), pal.Version)
+    async with client.subscribe("notes/*", family="note", level=1) as changes:
+        changes.set_level(2)
+    async with client.watch_value("notes/1", perspective="public") as watched:
+        assert_type(watched, pal.WatchedValue)
+
+
+async def schemas(client: pal.Client) -> None:
+    assert_type(await client.schemas.put("note", documents="notes/*", schema=Note), pal.Version)
+    assert_type(await client.schemas.put("any", documents="**", schema={"type": "object"}, check=False), pal.Version)
+    assert_type(await client.schemas.get("note"), Schema)
+    assert_type(client.schemas.list(), AsyncIterator[Schema])
+    assert_type(await client.schemas.check("note"), list[pal.errors.SchemaViolation])
+    assert_type(await client.schemas.delete("note"), pal.Version)
+
+
 def blocking(url: str) -> None:
     with pal.connect_sync(url) as client:
         assert_type(client, pal.SyncClient)
@@ -224,6 +265,12 @@ def blocking(url: str) -> None:
         assert_type(client.merges(), list[pal.PendingMerge])
         assert_type(client.prune(versions=10), PruneReport)
         assert_type(client.stats(), Stats)
+        assert_type(client.perspectives, SyncPerspectives)
+        assert_type(client.perspectives.list(), Iterator[pal.Perspective])
+        assert_type(client.schemas, SyncSchemas)
+        assert_type(client.schemas.check("note"), list[pal.errors.SchemaViolation])
+        assert_type(client.get("notes/1", as_=Note), pal.Document[Note])
+        assert_type(client.list("notes/*", values=True), Iterator[pal.Document])
         assert_type(client.retention, SyncPolicies)
         assert_type(client.retention.list(), Iterator[tuple[str, Retention]])
         assert_type(client.export(), Iterator[dict[str, Any]])
