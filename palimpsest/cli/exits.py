@@ -48,6 +48,8 @@ class Exit(IntEnum):
     """A cursor that is none of this server's, or that reaches back too far: start again without it."""
     GIT = 9
     """No repository, no such commit, or a history that was rewritten."""
+    ACCESS = 10
+    """No token that is good, or no right to what was asked."""
     INTERRUPTED = 130
     """Control-C."""
 
@@ -55,6 +57,7 @@ class Exit(IntEnum):
 _CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
     ((DocumentNotFound, BranchNotFound, VersionNotFound, MergeNotFound, PerspectiveNotFound), Exit.NOT_FOUND),
     ((Conflict, TestFailed), Exit.CONFLICT),
+    ((AccessError,), Exit.ACCESS),
     ((Overload, LinkError), Exit.UNAVAILABLE),
     ((StorageError,), Exit.STORAGE),
     ((ProtocolError,), Exit.PROTOCOL),

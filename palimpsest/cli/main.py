@@ -23,8 +23,10 @@ from palimpsest.cli import (
     merging,
     perspectives,
     proof,
+    roles,
     schemas,
     serve,
+    tokens,
     transfer,
     usage,
     versions,
@@ -35,7 +37,7 @@ from palimpsest.cli.session import DEFAULT_URL, Settings
 _HELP = (
     "Palimpsest, a state server: every change is a delta in a durable log, and every version stays readable.\n\n"
     "Results go to stdout, remarks to stderr; --json prints for programs. Exit codes: 0 done, 1 unexpected or a check that "
-    "failed, 2 refused, 3 not found, 4 conflict, 5 server away or overloaded, 6 storage, 7 protocol, 8 cursor, 9 git."
+    "failed, 2 refused, 3 not found, 4 conflict, 5 server away or overloaded, 6 storage, 7 protocol, 8 cursor, 9 git, 10 no right to it."
 )
 
 
@@ -114,6 +116,25 @@ class _All(LateCommands):
         ),
         "backup": command(backups.backup, "backup", "backup backups/monday"),
         "restore": command(backups.restore, "restore", "restore backups/monday state.db"),
+        "token": group(
+            "token",
+            "Who may connect.",
+            {
+                "create": (tokens.create, "token create ana --role admin"),
+                "list": (tokens.list_all, "token list"),
+                "revoke": (tokens.revoke, "token revoke 5284c4bde0b5"),
+            },
+        ),
+        "role": group(
+            "role",
+            "Who may do what.",
+            {
+                "put": (roles.put, "role put reader --grant 'notes/**:read,subscribe:public'"),
+                "list": (roles.list_all, "role list"),
+                "show": (roles.show, "role show reader"),
+                "delete": (roles.delete, "role delete reader"),
+            },
+        ),
         "demo": command(demo.demo, "demo", "demo"),
     }
 
@@ -136,11 +157,24 @@ def settings(
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.001, help="How long to wait for an answer.")
     ] = 30.0,
+    token: Annotated[
+        str | None, typer.Option(envvar="PALIMPSEST_TOKEN", metavar="TOKEN", help="Who you are, where it matters.")
+    ] = None,
+    ca: Annotated[
+        str | None, typer.Option(envvar="PALIMPSEST_CA", metavar="FILE", help="The authorities to trust, as PEM.")
+    ] = None,
+    cert: Annotated[
+        str | None, typer.Option(envvar="PALIMPSEST_CERT", metavar="FILE", help="Your certificate, as PEM.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(envvar="PALIMPSEST_KEY", metavar="FILE", help="Its key, if it is not in the same file."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    context.obj = Settings(url=url, timeout_seconds=timeout)
+    context.obj = Settings(url=url, timeout_seconds=timeout, token=token, ca=ca, cert=cert, key=key)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from palimpsest.errors import LinkError, UsageError
 from palimpsest.limits import Limits
 from palimpsest.logs import configure, get_logger
 from palimpsest.running import run
-from palimpsest.server import Server
+from palimpsest.server import Server, TlsFiles
 from palimpsest.state.rules import NAMES as RULE_NAMES
 from palimpsest.state.rules import Resolver
 
@@ -74,6 +74,15 @@ def serve(
             help="A function that rules of merges call by NAME; again and again.",
         ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Speak TLS, with this certificate, as PEM.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its key, if it is not in the same file.")
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Ask clients for certificates of this authority.")
+    ] = None,
 ) -> None:
     """Serve a store until SIGTERM or Control-C; what is under way is finished first.
 
@@ -82,7 +91,8 @@ def serve(
     configure(log_level, log_format.value)
     settings = parse_limits(limits or ())
     functions = load_resolvers(resolvers or ())
-    server = Server(path, host=host, port=port, limits=settings, archiver="process", resolvers=functions)
+    tls = make_tls(tls_cert, tls_key, tls_client_ca)
+    server = Server(path, host=host, port=port, limits=settings, archiver="process", resolvers=functions, tls=tls)
     run(lambda: _serve(server, f"{path} at {host}:{port}"))
 
 
@@ -102,6 +112,15 @@ def parse_limits(words: Sequence[str]) -> Limits:
         if given[name] <= 0:
             raise UsageError(f"--limit {word}: a limit is more than 0")
     return msgspec.structs.replace(Limits(), **given)
+
+
+def make_tls(cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
+    """Raises UsageError."""
+    if cert is None:
+        if key is not None or client_ca is not None:
+            raise UsageError("--tls-key and --tls-client-ca go with --tls-cert")
+        return None
+    return TlsFiles(cert, key, client_ca)
 
 
 def load_resolvers(words: Sequence[str]) -> dict[str, Resolver]:

@@ -7,6 +7,7 @@ its own. Errors pass through the commands untouched: `Commands` turns them into 
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from palimpsest.cli.exits import Exit, exit_code, plain_error, print_failure
 from palimpsest.cli.git.importer import HistoryRewritten
 from palimpsest.cli.git.repository import GitFailed
 from palimpsest.client import Client, connect
-from palimpsest.errors import PalimpsestError
+from palimpsest.errors import PalimpsestError, UsageError
 from palimpsest.running import run
 
 DEFAULT_PORT = 7411
@@ -33,6 +34,34 @@ class Settings(msgspec.Struct, frozen=True):
 
     url: str = DEFAULT_URL
     timeout_seconds: float = 30.0
+    token: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def connect(self) -> Client:
+        """Raises InvalidRequest for files that cannot be used, and UsageError for a key without a certificate."""
+        return connect(
+            self.url,
+            token=self.token,
+            tls=self._context(),
+            ca=self.ca if self.cert is None else None,
+            timeout_seconds=self.timeout_seconds,
+            connect_seconds=0,
+        )
+
+    def _context(self) -> ssl.SSLContext | None:
+        """With the certificate to be shown, if there is one."""
+        if self.cert is None:
+            if self.key is not None:
+                raise UsageError("--key is the key of a certificate: add --cert")
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            context.load_cert_chain(self.cert, self.key)
+        except OSError as error:  # those of ssl are among them
+            raise UsageError(f"--cert, --key and --ca are files in PEM: {error}") from error
+        return context
 
 
 def ask_server(context: typer.Context, ask: Callable[[Client], Awaitable[_Answer]]) -> _Answer:
@@ -40,7 +69,7 @@ def ask_server(context: typer.Context, ask: Callable[[Client], Awaitable[_Answer
     settings: Settings = context.obj
 
     async def connected() -> _Answer:
-        async with connect(settings.url, timeout_seconds=settings.timeout_seconds, connect_seconds=0) as client:
+        async with settings.connect() as client:
             return await ask(client)
 
     return run(connected)
