@@ -28,7 +28,7 @@ from palimpsest.protocol.messages import Create, Delete, Entry, Update
 from palimpsest.state.conflicts import to_data
 from palimpsest.state.diff import diff
 from palimpsest.state.lens import Lens
-from palimpsest.state.ops import Erase, Op, Set, check_ops, decode_delta, decode_unchecked, encode_delta
+from palimpsest.state.ops import Erase, Op, Replace, Set, check_ops, decode_delta, decode_unchecked, encode_delta
 from palimpsest.state.paths import format_path
 from palimpsest.state.record import check_record, label_ops, labels_of, prune_ops, pruned
 from palimpsest.state.redact import redact
@@ -154,6 +154,13 @@ def _take_back(stream: Stream, command: TakeBack, origin: str, now: int, more: i
     return _make(stream, command, _UPDATE, working.freeze(), ops, origin, now, more)
 
 
+def _written(stream: Stream, lens: Lens, value: Any, ops: Sequence[Op]) -> list[Op]:
+    try:
+        return lens.written(value, ops)
+    except NotWritable as error:
+        raise NotWritable(error.message, **{**error.data, "document": stream.document}) from None
+
+
 def _seen(stream: Stream, command: Seen, origin: str, now: int, more: int = 0) -> Event:
     """What fails is told as the view has it, so that nothing can be learnt from it that the view does not show."""
     request, lens, limits = command.request, command.lens, stream.limits
@@ -167,7 +174,8 @@ def _seen(stream: Stream, command: Seen, origin: str, now: int, more: int = 0) -
             )
         value = decode_plain(request.value)
         check_value(value, depth_max=limits.depth_max)
-        (made,) = lens.written(NOTHING, [Set((), value)])
+        (made,) = _written(stream, lens, NOTHING, [Set((), value)])
+        assert type(made) is Set
         request = msgspec.structs.replace(request, value=Raw(encode_value(made.value)))
         return stream.decide_create(request, origin, now, more)
     if not stream.exists:
@@ -175,11 +183,11 @@ def _seen(stream: Stream, command: Seen, origin: str, now: int, more: int = 0) -
     if command.expect is not None and command.expect != stream.version:
         raise stream._conflict(command.expect)
     if type(request) is Delete:
-        lens.source(())
+        _written(stream, lens, stream.value(), [Replace((), None)])
         return stream.decide_delete(request, origin, now, more)
     ops = decode_unchecked(request.delta, limits)
     check_ops(ops, depth_max=limits.depth_max)
-    delta = Raw(encode_delta(lens.written(stream.value(), ops)))
+    delta = Raw(encode_delta(_written(stream, lens, stream.value(), ops)))
     try:
         return stream.decide_update(msgspec.structs.replace(request, delta=delta), origin, now, more)
     except DeltaFailed:

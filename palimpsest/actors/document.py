@@ -17,7 +17,15 @@ import msgspec
 from palimpsest.actors import commands, joining
 from palimpsest.actors.committer import Asker
 from palimpsest.actors.stream import Mark, Stream, with_labels
-from palimpsest.errors import DocumentNotFound, InvalidName, LimitExceeded, Overloaded, PalimpsestError, VersionNotFound
+from palimpsest.errors import (
+    DocumentNotFound,
+    InvalidName,
+    LimitExceeded,
+    Overloaded,
+    PalimpsestError,
+    SchemaViolation,
+    VersionNotFound,
+)
 from palimpsest.limits import Limits
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.messages import Committed, Create, Delete, Get, Update
@@ -454,12 +462,20 @@ def _held(decide: Callable[..., Event]) -> Callable[..., Event]:
             event = decide(stream, message, origin, now, more)
             if stream.exists:
                 stream.registry.schemas.check(stream.document, stream.value())
-        except BaseException:
+        except BaseException as error:
             stream.restore(mark)
+            if isinstance(error, SchemaViolation) and type(message) is commands.Seen:
+                raise _unseen(error) from None
             raise
         return event
 
     return held
+
+
+def _unseen(error: SchemaViolation) -> SchemaViolation:
+    """Without where and why, which may be something that the view does not show."""
+    said = f"{error.document!r} would break the schema {error.schema!r}"
+    return SchemaViolation(said, document=error.document, schema=error.schema, path="", rule="", reason="")
 
 
 HELD: Decisions = {kind: decide if kind in _FREE_OF_SCHEMAS else _held(decide) for kind, decide in _DECIDE.items()}
