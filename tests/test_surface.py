@@ -20,9 +20,9 @@ from palimpsest.client import FeedOptions
 ROOT = Path(__file__).parent.parent
 
 NAMES = """
-    ABSENT Append BASE BackupReport Blame Branch CONFLICT Change Client Clock Conflict Create DELETE DeadLetter Delta Digest Document ImportReport Increment
-    Insert Join Kind Limits ManualClock Mask MergeConflict MergePart MergeResult OURS PalimpsestError Parents PendingMerge Perspective PruneReport
-    Reaction Reconnected Remove Retention Server Settings Share Stats Subscription SubscriptionState SyncClient SystemClock THEIRS Value Version WatchedValue connect connect_sync
+    ABSENT Allowance Append BASE BackupReport Blame Branch CONFLICT Change Client Clock Conflict Create DELETE DeadLetter Delta Digest Document Grant ImportReport Increment
+    Insert Join Kind Limits ManualClock Mask MergeConflict MergePart MergeResult NewToken OURS PalimpsestError Parents PendingMerge Perspective PruneReport
+    Reaction Reconnected Remove Retention Role Server Settings Share Stats Subscription SubscriptionState SyncClient SystemClock THEIRS TlsFiles TokenInfo Value Version WatchedValue connect connect_sync
     errors restore run verify
 """
 
@@ -132,7 +132,7 @@ def test_words_of_the_server() -> None:
 
 @pytest.mark.parametrize("connect", [pal.connect, pal.connect_sync])
 def test_ways_to_connect(connect: object) -> None:
-    assert parameters(connect) == ["url", "token", "client_id", "timeout_seconds", "settings"]
+    assert parameters(connect) == ["url", "token", "tls", "ca", "client_id", "timeout_seconds", "settings"]
 
 
 def test_words_of_a_delta() -> None:

@@ -27,6 +27,7 @@ from palimpsest.actors.reading import Reader
 from palimpsest.actors.tail import Tail
 from palimpsest.errors import (
     CommitFailed,
+    Compacted,
     CursorInvalid,
     DocumentNotFound,
     InvalidRequest,
@@ -458,7 +459,7 @@ class Feed:
             first = subscriptions[0]
             try:
                 made = await self._maker.make(row, first.lens, archived, values=first.values)
-            except PalimpsestError:  # whoever is to hear of it does when it is read from the log
+            except Exception:  # whoever is to hear of it does when it is read from the log
                 self._leave_to_log(row.position, subscriptions)
             else:
                 if made is not None:
@@ -546,7 +547,7 @@ class Feed:
                 rows: list[Row] = []
             else:
                 rows = await self._rows(subscription)
-            last = _last_of_each(subscription, rows)
+            last = await self._last_of_each(subscription, rows, archived)
             for row in rows:
                 if subscription.state is State.ENDED:
                     break
@@ -559,10 +560,8 @@ class Feed:
         except (Overload, CommitFailed):
             # A value was asked for behind others, who failed or are too many. It is as durable as before: once more, later.
             await anyio.sleep(_AGAIN_SECONDS)
-        except PalimpsestError as error:
-            if subscription.state is not State.ENDED:
-                self._end(subscription)
-                subscription.subscriber.reply(Ended(subscription.number, *error.to_wire()))
+        except Exception as error:
+            self.end(subscription, self._as_told(subscription, error))
             return
         self._go_on(subscription)
 
@@ -580,18 +579,35 @@ class Feed:
         if subscription.policy != "latest":
             return False
         event = row.event
-        if last[event.document] > row.position:
+        if last.get(event.document, row.position) > row.position:
             return True
-        # The newest version of all need not be one that the subscription wants.
-        return subscription.condition is None and self._newest(event.document, event.branch) > event.version
+        # The newest version of all need not be one that the subscription wants, or sees.
+        is_any = subscription.condition is None and subscription.lens is None
+        return is_any and self._newest(event.document, event.branch) > event.version
+
+    async def _last_of_each(self, subscription: Subscription, rows: Sequence[Row], archived: int) -> dict[str, int]:
+        """By document, the position of the last that is to be sent; empty where all of them are."""
+        found: dict[str, int] = {}
+        if subscription.policy == "latest":
+            for row in reversed(rows):
+                name = row.event.document
+                if name not in found and subscription.follows(row.event):
+                    if subscription.lens is None or await self._made(subscription, row, archived) is not None:
+                        found[name] = row.position
+        return found
 
     async def _send(self, subscription: Subscription, row: Row, archived: int) -> None:
         if not subscription.is_relayed:
             self._send_alone(subscription, row.position, encode(row))
             return
-        made = await self._maker.make(row, subscription.lens, archived, values=subscription.values)
-        if made is not None and subscription.wants_made(made):
+        made = await self._made(subscription, row, archived)
+        if made is not None:
             self._send_alone(subscription, row.position, made.encoded)
+
+    async def _made(self, subscription: Subscription, row: Row, archived: int) -> Made | None:
+        """What a subscription that is relayed gets of a row that it follows, if anything."""
+        made = await self._maker.make(row, subscription.lens, archived, values=subscription.values)
+        return made if subscription.wants_made(made) else None
 
     def _send_alone(self, subscription: Subscription, position: int, encoded: Encoded) -> None:
         message = address(encoded, (subscription.number,))
@@ -637,6 +653,18 @@ class Feed:
             raise CursorInvalid(f"cursor {cursor!r} is of another journal than this one", cursor=cursor)
         return position + 1
 
+    def _as_told(self, subscription: Subscription, error: Exception) -> PalimpsestError:
+        """The error as its subscriber has it, whose cursors are of what it sees."""
+        if not isinstance(error, PalimpsestError):
+            return internal_error(subscription.number, error)
+        if isinstance(error, Compacted) and subscription.lens is not None:
+            _, oldest = decode_cursor(error.oldest)
+            _, position = decode_cursor(error.cursor)
+            return Compacted(
+                error.message, cursor=self._cursor(subscription, position), oldest=self._cursor(subscription, oldest)
+            )
+        return error
+
     def _mark(self, subscription: Subscription) -> None:
         """The subscriber hears that it fell behind, once."""
         if subscription.told is not State.BEHIND:
@@ -659,13 +687,6 @@ class Feed:
         else:
             self._index.remove(subscription)
             self._generation += 1
-
-
-def _last_of_each(subscription: Subscription, rows: Sequence[Row]) -> dict[str, int]:
-    """By document, the position of the last that the subscription follows; empty where it gets all of them."""
-    if subscription.policy != "latest":
-        return {}
-    return {row.event.document: row.position for row in rows if subscription.follows(row.event)}
 
 
 def _check_start(message: Subscribe, pattern: Pattern) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
@@ -37,6 +37,9 @@ from palimpsest.storage.contracts import Row
 from palimpsest.words import RECORD, Meta, Node, Parents
 
 _NO_DELTA = Raw(b"\x90")
+PRUNED: Final[Any] = object()
+"""In place of a value that is not kept any more."""
+
 _PATH_BYTES = 16
 """What a path takes in an answer, beyond its keys."""
 
@@ -158,11 +161,16 @@ class Insight:
         return stream.value() if stream.exists else NOTHING
 
     async def around(self, actor: DocumentActor, version: int, parents: Parents | None) -> tuple[Any, Any]:
-        """The frozen values before and after a version that was made on the actor's branch, NOTHING where the document did not exist.
-        Raises VersionPruned."""
+        """The frozen values before and after a version that was made on the actor's branch, NOTHING where the document did not exist,
+        PRUNED where the one before is not kept any more. Raises VersionPruned where the version itself is not."""
         branch = actor.branch
         node = _node_before(actor.record, branch, version, parents)
-        before = NOTHING if node is None else await self._reader.value_at(actor.document, node)
+        before: Any = NOTHING
+        if node is not None:
+            try:
+                before = await self._reader.value_at(actor.document, node)
+            except VersionPruned:
+                before = PRUNED
         return before, await self._reader.value_at(actor.document, (branch, version))
 
     async def _existing(self, actor: DocumentActor, node: Node) -> Stream:

@@ -35,8 +35,7 @@ Encoded = tuple[bytes, bytes]
 """What is before the list of subscriptions, and what is after it."""
 
 Around = Callable[[str, str, int, Parents | None], Awaitable[tuple[Any, Any]]]
-"""The frozen values before and after a version, by document, branch, version, and what it was made from; NOTHING where the document did
-not exist."""
+"""The frozen values before and after a version, by document, branch, version, and what it was made from; see `Insight.around`."""
 
 
 class Made(msgspec.Struct, gc=False, frozen=True):

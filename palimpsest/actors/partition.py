@@ -551,13 +551,12 @@ class Partition:
 
     def _on_durable(self, batch: Batch, entries: list[Entry]) -> None:
         self.tail.append(batch)
+        for position, (_, _, _, event) in enumerate(entries, batch.position):
+            self.views.on_durable(position, event)
         self.registry.on_durable(batch, entries)
-        for entry in entries:
-            event = entry[3]
+        for _, _, _, event in entries:
             if event.document.startswith("$"):
                 self.catalog.on_durable(event)
-            if event.kind == _ERASE:
-                self.views.cache.forget(event.document)
         self.feed.on_durable(batch, entries)
         if self._reported > self.tail.start:
             self.archived(self._reported)

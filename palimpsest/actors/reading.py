@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -453,13 +453,20 @@ class Condition:
         return event.meta if actor.record is None else labelled(actor.record, event)
 
     def holds(self, event: Event) -> bool:
-        if self._by is not None and (event.meta is None or event.meta.by != self._by):
+        meta = self.meta(event) if self._any or self._all else event.meta
+        if not meets(meta, self._by, self._any, self._all):
             return False
-        if self._any or self._all:
-            tags = (self.meta(event) or _NOTHING_SAID).tags
-            if (self._any and self._any.isdisjoint(tags)) or not self._all.issubset(tags):
-                return False
         return self._path is None or touches(decode_delta(event.delta), self._path)
+
+
+def meets(meta: Meta | None, by: str | None, tags: Collection[str], tags_all: Collection[str]) -> bool:
+    """Whether a version of which that is said is by them, and has any of `tags`, and all of `tags_all`, where they name some."""
+    said = meta or _NOTHING_SAID
+    if by is not None and said.by != by:
+        return False
+    if tags and not any(tag in tags for tag in said.tags):
+        return False
+    return all(tag in said.tags for tag in tags_all)
 
 
 def entry_of(event: Event, meta: Meta | None, branch: str) -> Entry:

@@ -165,10 +165,7 @@ class Stream:
         """The answer to a read of the newest decided version. Raises DocumentNotFound."""
         if not self.exists:
             raise self._not_found()
-        return self.shown(id, self.encoded_value())
-
-    def shown(self, id: int, encoded: bytes) -> Document:
-        """As `view`, with another value in place of its own."""
+        encoded = self.encoded_value()
         meta = self.meta if self.record is None else self.labelled(self.version, self.meta)
         return Document(id, self.document, self.branch, self.version, self.kind, self.at, Raw(encoded), meta)
 

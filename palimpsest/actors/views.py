@@ -19,9 +19,19 @@ from palimpsest.actors.building import Builder
 from palimpsest.actors.commands import seen
 from palimpsest.actors.committer import Asker
 from palimpsest.actors.document import DocumentActor, key_of
+from palimpsest.actors.insight import PRUNED
+from palimpsest.actors.preparing import no_branch
+from palimpsest.actors.reading import meets
 from palimpsest.actors.registry import Registry
 from palimpsest.actors.transaction import SeenTransact
-from palimpsest.errors import DocumentNotFound, Forbidden, InvalidRequest, LimitExceeded, NotWritable, PalimpsestError
+from palimpsest.errors import (
+    DocumentNotFound,
+    Forbidden,
+    InvalidRequest,
+    LimitExceeded,
+    NotWritable,
+    PalimpsestError,
+)
 from palimpsest.limits import Limits
 from palimpsest.protocol import messages as m
 from palimpsest.state.diff import diff
@@ -31,12 +41,12 @@ from palimpsest.state.ops import Op, Set, decode_delta, encode_delta
 from palimpsest.state.touching import touches
 from palimpsest.state.tree import NOTHING, Misfit, find
 from palimpsest.state.values import decode_value, encode_value, thaw
-from palimpsest.words import Kind, Parents
+from palimpsest.storage.events import Event
+from palimpsest.words import RECORD, Kind, Parents
 
 _CREATE, _UPDATE, _DELETE, _ERASE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 _NIL = b"\xc0"
-_NO_DELTA = Raw(b"\x90")
-_ENTRY_BYTES = 256
+_ENTRY_BYTES = 512
 """What a view takes in memory beside its encoded value."""
 _ROWS_LOOKED_AT_MAX = 256
 """To find that nothing which a view shows was touched since; after more it is made again."""
@@ -45,13 +55,20 @@ _TOGETHER = 64
 Around = Callable[[str, str, int, Parents | None], Awaitable[tuple[Any, Any]]]
 
 
+_Key = tuple[str, str, str, int | None]
+
+
 class Cache:
     """Encoded views by (view, document, branch, version); in place of a version, None for the newest."""
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes = self.hits = self.misses = 0
+        self.forgotten = 0
+        """How often something was: what was read before that is not to be kept any more."""
         self._bytes_max = bytes_max
-        self._found: OrderedDict[tuple[str, str, str, int | None], tuple[int, bytes]] = OrderedDict()
+        self._found: OrderedDict[_Key, tuple[int, bytes]] = OrderedDict()
+        self._of: dict[str, set[_Key]] = {}
+        """By document."""
 
     def get(self, lens: Lens, document: str, branch: str, version: int | None) -> tuple[int, bytes] | None:
         """The version that it was made of, and the view."""
@@ -65,19 +82,26 @@ class Cache:
         key = (lens.digest, document, branch, version)
         self._drop(key)
         self._found[key] = (made_of, view)
+        self._of.setdefault(document, set()).add(key)
         self.bytes += len(view) + _ENTRY_BYTES
         while self.bytes > self._bytes_max:
             self._drop(next(iter(self._found)))
 
     def forget(self, document: str) -> None:
-        """Something was erased from it."""
-        for key in [key for key in self._found if key[1] == document]:
+        """Something was erased from it, or one of its branches is not what it was."""
+        self.forgotten += 1
+        for key in list(self._of.get(document, ())):
             self._drop(key)
 
-    def _drop(self, key: tuple[str, str, str, int | None]) -> None:
+    def _drop(self, key: _Key) -> None:
         found = self._found.pop(key, None)
-        if found is not None:
-            self.bytes -= len(found[1]) + _ENTRY_BYTES
+        if found is None:
+            return
+        self.bytes -= len(found[1]) + _ENTRY_BYTES
+        keys = self._of[key[1]]
+        keys.discard(key)
+        if not keys:
+            del self._of[key[1]]
 
 
 class Views:
@@ -95,6 +119,9 @@ class Views:
     ) -> None:
         """routes: for requests as anybody asks them. around: see `making`."""
         self.cache = Cache(limits.view_cache_bytes_max)
+        self._erased_at = registry.tail.end - 1
+        """The position of the newest erasure that there is, or may be. Until it is archived, what is read of the past may hold what
+        is to be gone."""
         self._registry = registry
         self._builder = builder
         self._limits = limits
@@ -137,6 +164,18 @@ class Views:
         assert isinstance(answer, m.Document)
         return answer
 
+    def on_durable(self, position: int, event: Event) -> None:
+        """Called before anybody is told of the event."""
+        if event.kind == _ERASE:
+            self._erased_at = position
+            self.cache.forget(event.document)
+        elif event.branch == RECORD:  # another branch may have the name, and the numbers, of one that was looked at
+            self.cache.forget(event.document)
+
+    def mark(self) -> int:
+        """For `shown`, before the document is asked for."""
+        return self.cache.forgotten if self._registry.tail.start > self._erased_at else -1
+
     def statistics(self) -> dict[str, int]:
         cache = self.cache
         return {"view_hits": cache.hits, "view_misses": cache.misses, "view_cache_bytes": cache.bytes}
@@ -151,13 +190,12 @@ class Views:
             if kept is not None and kept[0] == actor.version:  # so that the lens is for it, too
                 self.cache.hits += 1
                 actor.used = registry.tick
-                peer.reply(actor.shown(request.id, kept[1]))
+                peer.reply(_shown(actor, request.id, kept[1]))
                 return
-        if not lens.is_for(document):
-            raise _hidden(document, branch)
+        _check_is_for(lens, document, branch)
         if actor is not None and _is_plain(request) and _is_settled(actor) and actor.exists:
             actor.used = registry.tick
-            peer.reply(actor.shown(request.id, self._newest(actor, lens)))
+            peer.reply(_shown(actor, request.id, self._newest(actor, lens)))
         else:
             registry.route(request, _Looking(peer, self, lens), now)
 
@@ -183,17 +221,18 @@ class Views:
             row.event.kind != _UPDATE or lens.concerns(decode_delta(row.event.delta)) for row in rows
         )
 
-    def shown(self, found: m.Document, lens: Lens) -> m.Document:
-        """A document as it was answered, in the view's words."""
+    def shown(self, found: m.Document, lens: Lens, mark: int) -> m.Document:
+        """A document as it was answered, in the view's words. mark: of when it was asked for."""
         kept = self.cache.get(lens, found.document, found.branch, found.version)
         if kept is None:
             self.cache.misses += 1
             view = encode_view(lens.view(decode_value(found.value)))
-            self.cache.put(lens, found.document, found.branch, found.version, found.version, view)
+            if mark == self.cache.forgotten:
+                self.cache.put(lens, found.document, found.branch, found.version, found.version, view)
         else:
             self.cache.hits += 1
             view = kept[1]
-        return msgspec.structs.replace(found, value=Raw(view))
+        return msgspec.structs.replace(found, kind=_kind(found.kind), value=Raw(view), meta=None)
 
     def _get_many(self, request: m.GetMany, lens: Lens, peer: Asker, now: int) -> None:
         maximum = self._limits.page_items_max
@@ -224,10 +263,14 @@ class Views:
 
     def _list(self, request: m.List, lens: Lens, peer: Asker, now: int) -> None:
         Pattern.parse(request.pattern)
+        _check_branch(request.branch, request.pattern)
         self._start_answer(request.id, peer, lambda: self.names(request, lens, peer.client, now))
 
     async def names(self, request: m.List, lens: Lens, client: str = "", now: int = 0) -> m.Names:
         """One page, with at least one name unless there is none."""
+        limit = min(request.limit, self._limits.page_items_max)
+        if limit > 0:
+            request = msgspec.structs.replace(request, limit=self._limits.page_items_max)  # names that are not shown are passed by
         while True:
             question = Question(client)
             self._whole[m.List](request, question, now)
@@ -235,23 +278,26 @@ class Views:
             assert isinstance(answer, m.Names)
             found = tuple(name for name in answer.names if lens.is_for(name))
             if found or not answer.more:
-                return msgspec.structs.replace(answer, names=found)
+                return msgspec.structs.replace(answer, names=found[:limit], more=answer.more or len(found) > limit)
             request = msgspec.structs.replace(request, after=answer.names[-1])
 
     # --- the past ------------------------------------------------------------------------------------------------
 
     def _history(self, request: m.History, lens: Lens, peer: Asker, now: int) -> None:
-        if not lens.is_for(request.document):
-            raise _hidden(request.document, request.branch)
+        _check_is_for(lens, request.document, request.branch)
         self._start_answer(request.id, peer, lambda: self._versions(request, lens, peer.client, now))
 
     async def _versions(self, request: m.History, lens: Lens, client: str, now: int) -> m.Versions:
+        """The conditions are looked at here: where a page of those that meet them ends would tell who made what is not shown."""
         question = Question(client)
-        self._whole[m.History](msgspec.structs.replace(request, path=None), question, now)
+        plain = msgspec.structs.replace(request, by=None, tags=(), tags_all=(), path=None)
+        self._whole[m.History](plain, question, now)
         answer = await question.result()
         assert isinstance(answer, m.Versions)
         entries = []
         for entry in answer.entries:
+            if not meets(entry.meta, request.by, request.tags, request.tags_all):
+                continue
             delta = await self._delta(request.document, entry.branch or request.branch, entry, lens)
             if delta is not None and (request.path is None or touches(delta[1], request.path)):
                 kind, ops = delta
@@ -266,8 +312,8 @@ class Views:
         return view_delta(lens, entry.kind, before, after)
 
     def _diff(self, request: m.Diff, lens: Lens, peer: Asker, now: int) -> None:
-        if not lens.is_for(request.document):
-            raise _hidden(request.document, request.a.branch)
+        _check_is_for(lens, request.document, request.a.branch)
+        _check_branch(request.b.branch, request.document)
         self._start_answer(request.id, peer, lambda: self._differences(request, lens, peer.client, now))
 
     async def _differences(self, request: m.Diff, lens: Lens, client: str, now: int) -> m.Differences:
@@ -285,8 +331,7 @@ class Views:
         return answer
 
     def _blame(self, request: m.Blame, lens: Lens, peer: Asker, now: int) -> None:
-        if not lens.is_for(request.document):
-            raise _hidden(request.document, request.place.branch)
+        _check_is_for(lens, request.document, request.place.branch)
         self._start_answer(request.id, peer, lambda: self._blamed(request, lens, peer.client, now))
 
     async def _blamed(self, request: m.Blame, lens: Lens, client: str, now: int) -> m.Blamed:
@@ -304,7 +349,11 @@ class Views:
         question = Question(client)
         place = m.Place(request.place.branch, found.version)
         self._whole[m.Blame](m.Blame(request.id, request.document, place, ()), question, now)
-        answer = await question.result()
+        try:
+            answer = await question.result()
+        except LimitExceeded as error:  # how much there is, is not for the view to say
+            said = f"{request.document!r} is too large for its authors to be told at once"
+            raise LimitExceeded(said, limit=error.limit, maximum=error.maximum, actual=None) from None
         assert isinstance(answer, m.Blamed)
         inside = len(request.path)
         shown = [
@@ -321,12 +370,13 @@ class Views:
 
     def _subscribe(self, request: m.Subscribe, lens: Lens, peer: Any, now: int) -> None:
         exact = Pattern.parse(request.pattern).exact
-        if exact is not None and not lens.is_for(exact):
-            raise _hidden(exact, request.branch)
+        if exact is not None:
+            _check_is_for(lens, exact, request.branch)
+        _check_branch(request.branch, request.pattern)
         self._subscribe_to(request, peer, lens)
 
     def _write(self, request: Any, lens: Lens, peer: Asker, now: int) -> None:
-        if not lens.is_for(request.document):
+        if not lens.is_for(request.document) or request.branch.startswith("$"):
             raise _unwritable(request.document, lens)
         self._registry.route(seen(lens, request), peer, now)
 
@@ -334,28 +384,31 @@ class Views:
         if request.at is not None:
             raise InvalidRequest("a time of its own is for those who take over a history", reason="at")
         for part in request.parts:
-            if not lens.is_for(part.document):
+            if not lens.is_for(part.document) or part.branch.startswith("$"):
                 raise _unwritable(part.document, lens)
+            if part.base is not None or part.merged:
+                raise InvalidRequest("where a branch starts, and what it takes in, is not for a view to say", reason="base")
         self._registry.transact(SeenTransact(**msgspec.structs.asdict(request), lens=lens), peer, now)
 
 
 class _Looking:
     """Asks for a document on behalf of one who sees it through a lens."""
 
-    __slots__ = ("_lens", "_peer", "_views", "client")
+    __slots__ = ("_lens", "_mark", "_peer", "_views", "client")
 
     def __init__(self, peer: Asker, views: Views, lens: Lens) -> None:
         self.client = peer.client
         self._peer = peer
         self._views = views
         self._lens = lens
+        self._mark = views.mark()
 
     def committed(self, id: int, version: int, at: int) -> None:
         raise AssertionError("reads only")
 
     def reply(self, message: object) -> None:
         assert isinstance(message, m.Document)
-        self._peer.reply(self._views.shown(message, self._lens))
+        self._peer.reply(self._views.shown(message, self._lens, self._mark))
 
     def fail(self, id: int, error: PalimpsestError) -> None:
         self._peer.fail(id, error)
@@ -385,20 +438,33 @@ def encode_view(view: Any) -> bytes:
 
 
 def view_delta(lens: Lens, kind: int, before: Any, after: Any) -> tuple[int, list[Op]] | None:
-    """The kind and the ops of a version as the view has it; before, after: frozen, NOTHING where the document did not exist. None: the
-    view is the same."""
+    """The kind and the ops of a version as the view has it; before, after: frozen, NOTHING where the document did not exist, PRUNED where
+    what it was is not kept any more: then all of the view is set. None: the view is the same."""
     if after is NOTHING:
         return None if before is NOTHING else (_DELETE, [])
     new = _or_null(lens.view(after))
     if before is NOTHING:
         return _CREATE, [Set((), thaw(new))]
+    if before is PRUNED:
+        return _kind(kind), [Set((), thaw(new))]
     old = _or_null(lens.view(before))
     ops = [] if old is new else diff(old, new)
-    return (_UPDATE if kind == _ERASE else kind, ops) if ops else None
+    return (_kind(kind), ops) if ops else None
 
 
 def _or_null(view: Any) -> Any:
     return None if view is NOTHING else view
+
+
+def _kind(kind: int) -> int:
+    """As the view has it: that something was erased does not say that it was shown."""
+    return _UPDATE if kind == _ERASE else kind
+
+
+def _shown(actor: DocumentActor, id: int, view: bytes) -> m.Document:
+    """The newest version, which may have changed nothing in the view: so nothing is said of who made it and why."""
+    what = (actor.document, actor.branch, actor.version, _kind(actor.kind), actor.at)
+    return m.Document(id, *what, Raw(view), None)
 
 
 def _is_plain(request: m.Get) -> bool:
@@ -408,6 +474,18 @@ def _is_plain(request: m.Get) -> bool:
 def _is_settled(actor: DocumentActor) -> bool:
     """Its newest version is durable, and nothing waits to be decided."""
     return not actor.asleep and not actor.is_absent and actor.inbox is None and actor.durable == actor.version
+
+
+def _check_is_for(lens: Lens, document: str, branch: str) -> None:
+    if not lens.is_for(document):
+        raise _hidden(document, branch)
+    _check_branch(branch, document)
+
+
+def _check_branch(branch: str, document: str) -> None:
+    """What is kept of a document beside its value is on branches of the server's own: no view has them."""
+    if branch.startswith("$"):
+        raise no_branch(document, branch)
 
 
 def _hidden(document: str, branch: str) -> DocumentNotFound:

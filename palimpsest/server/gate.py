@@ -24,10 +24,11 @@ from palimpsest.errors import (
 from palimpsest.protocol import messages as m
 from palimpsest.server.accounts import Account
 from palimpsest.server.audit import Audit
+from palimpsest.state.lens import Lens
 from palimpsest.state.rights import Rights, View, forbidden
 from palimpsest.state.system import MERGES, SUBSCRIPTIONS
 from palimpsest.state.values import decode_plain
-from palimpsest.words import Kind
+from palimpsest.words import MAIN, Kind
 
 Asked = list[tuple[str, str]]
 """Pairs of an action and a name or pattern; "" is the whole store."""
@@ -143,7 +144,7 @@ class Gate:
                 self.rights.require(("subscribe",), (pattern,))
             else:
                 self.rights.require_through(asked, view)
-                self._check_roles(asked, view, is_write=False)
+                self._lens(asked, view, is_write=False)
             return True
         return self.rights.decide(asked) == view
 
@@ -194,16 +195,17 @@ class Gate:
         self._show(request, asked, view, asker, now)
 
     def _show(self, request: Any, asked: Asked, view: View, asker: Any, now: int) -> None:
-        _check_bound(request, asked)
-        self._check_roles(asked, view, is_write=isinstance(request, _WRITES))
-        lens = self._partition.catalog.lens(view.perspective, view.level)
+        if type(request) is not m.Get or request.branch != MAIN:
+            _check_bound(request, asked)
+        lens = self._lens(asked, view, is_write=isinstance(request, _WRITES))
         self._partition.views.route(request, lens, asker, now)
 
-    def _check_roles(self, asked: Asked, view: View, *, is_write: bool) -> None:
-        """Whether the perspective is open to one of its roles."""
+    def _lens(self, asked: Asked, view: View, *, is_write: bool) -> Lens:
+        """Raises Forbidden where the perspective names roles, and none of these is had."""
         lens = self._partition.catalog.lens(view.perspective, view.level)
         if not self.rights.has_one_of(lens.writes if is_write else lens.reads):
             raise forbidden(*asked[0])
+        return lens
 
     def _forget_ended(self, peer: Peer) -> None:
         live = {subscription.number for subscription in self._partition.feed.of(peer)}

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.cli.serve import load_resolvers, parse_limits
+from palimpsest.cli.serve import load_resolvers, make_tls, parse_limits
 from palimpsest.client import connect_sync
 from palimpsest.errors import UsageError
 from palimpsest.limits import Limits
+from palimpsest.server import TlsFiles
 
 
 @contextmanager
@@ -146,3 +147,11 @@ def test_a_merge_calls_a_resolver_of_the_server(rules_folder: Path) -> None:
         client.update("n", {"t": "longer"})
         client.merge("n", "draft", rules={"t": "longest"})
         assert client.get("n").value == {"t": "longer"}
+
+
+def test_files_for_tls_go_together(tmp_path: Path) -> None:
+    assert make_tls(None, None, None) is None
+    assert make_tls(tmp_path / "cert", tmp_path / "key", None) == TlsFiles(tmp_path / "cert", tmp_path / "key")
+    for arguments in ((None, tmp_path / "key", None), (None, None, tmp_path / "ca")):
+        with pytest.raises(UsageError, match="--tls-cert"):
+            make_tls(*arguments)
