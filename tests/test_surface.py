@@ -20,9 +20,9 @@ from palimpsest.client import FeedOptions
 ROOT = Path(__file__).parent.parent
 
 NAMES = """
-    ABSENT Append BASE BackupReport Blame Branch CONFLICT Change Client Clock Conflict Create DELETE Delta Digest Document ImportReport Increment
+    ABSENT Append BASE BackupReport Blame Branch CONFLICT Change Client Clock Conflict Create DELETE DeadLetter Delta Digest Document ImportReport Increment
     Insert Join Kind Limits ManualClock MergeConflict MergePart MergeResult OURS PalimpsestError Parents PendingMerge PruneReport
-    Reaction Reconnected Remove Retention Server Settings Share Stats Subscription SyncClient SystemClock THEIRS Value Version WatchedValue connect connect_sync
+    Reaction Reconnected Remove Retention Server Settings Share Stats Subscription SubscriptionState SyncClient SystemClock THEIRS Value Version WatchedValue connect connect_sync
     errors restore run verify
 """
 
@@ -60,7 +60,11 @@ WORDS = {
     "backup": "path on_progress",
     "export": "documents after",
     "import_history": "lines on_progress",
-    "subscribe": "pattern branch resume_after start from_version from_time values tags tags_all by path kinds policy speed on_state",
+    "subscribe": "pattern branch resume_after start from_version from_time values tags tags_all by path kinds policy speed name ack_seconds tries_max unacked_max on_state",
+    "subscriptions": "",
+    "subscription_state": "name",
+    "delete_subscription": "name by description request_id",
+    "redrive": "name letters",
     "watch_value": "document branch path default",
     "ping": "",
     "close": "",
@@ -76,8 +80,8 @@ DELTA = """
 FIELDS = {
     pal.Document: "id branch version value kind at by description tags",
     pal.Version: "document branch version delta kind at by description tags request repeat parents",
-    pal.Change: "document branch version value delta kind at by description tags cursor more parents snapshot",
-    pal.Subscription: "cursor live current transactions",
+    pal.Change: "document branch version value delta kind at by description tags cursor more parents snapshot tries position epoch",
+    pal.Subscription: "cursor live current transactions ack nack",
     pal.Reaction: "cursor waiting wait",
     pal.Reconnected: "attempts seconds subscriptions",
     pal.WatchedValue: "value version exists connected age_seconds changed",
@@ -94,7 +98,7 @@ CODES = """
     branch_exists branch_not_found commit_failed compacted conflict connection_lost cursor cursor_invalid delta_failed document_exists
     document_not_found durability_unknown frame_too_large internal invalid_delta invalid_name invalid_path invalid_request
     invalid_value limit_exceeded link malformed_frame merge_not_found overload overloaded protocol request_timeout schema_too_new
-    server_closing storage store_corrupt store_locked test_failed too_many_connections unexpected_message
+    server_closing storage store_corrupt store_locked subscription_not_found test_failed too_many_connections unexpected_message
     undo_conflict unsupported_protocol usage version_conflict version_not_found version_pruned
 """
 """What errors are called on the wire. A code is never used again."""

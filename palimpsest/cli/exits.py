@@ -17,6 +17,7 @@ from palimpsest.errors import (
     Overload,
     ProtocolError,
     StorageError,
+    SubscriptionNotFound,
     TestFailed,
     UsageError,
     VersionNotFound,
@@ -32,7 +33,7 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line does not parse, or the server refused what was asked: asking again will not help."""
     NOT_FOUND = 3
-    """No such document, branch, version or pending merge, or a version that is not kept any more."""
+    """No such document, branch, version, pending merge or named subscription, or a version that is not kept any more."""
     CONFLICT = 4
     """Someone else got there first, a `test` in a patch did not hold, what is to be undone was changed again, or a merge
     has conflicts: read again, decide again."""
@@ -51,7 +52,7 @@ class Exit(IntEnum):
 
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
-    ((DocumentNotFound, BranchNotFound, VersionNotFound, MergeNotFound), Exit.NOT_FOUND),
+    ((DocumentNotFound, BranchNotFound, VersionNotFound, MergeNotFound, SubscriptionNotFound), Exit.NOT_FOUND),
     ((Conflict, TestFailed), Exit.CONFLICT),
     ((Overload, LinkError), Exit.UNAVAILABLE),
     ((StorageError,), Exit.STORAGE),

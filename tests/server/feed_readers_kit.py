@@ -43,7 +43,7 @@ class Reader:
     ) -> None:
         self.plan = plan
         self.told = Told()
-        self.entered = anyio.Event()
+        self._entered = False
         self.states: list[str] = []
         self._url = url
         self._settings = settings
@@ -68,7 +68,7 @@ class Reader:
                 self._changes = changes = self._subscribe(one, cursor)
                 try:
                     async with changes:
-                        if not self.entered.is_set():
+                        if not self._entered:
                             self._begin(changes)
                         await (self._read_groups(changes) if self.plan.grouped else self._read(changes))
                 except Overloaded:
@@ -99,7 +99,7 @@ class Reader:
     def _begin(self, changes: pal.Subscription) -> None:
         if self.plan.start in ("now", "cursor"):
             self._after = _position(changes.cursor)
-        self.entered.set()
+        self._entered = True
 
     def _on_state(self, state: str) -> None:
         self.states.append(state)

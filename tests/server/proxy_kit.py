@@ -70,6 +70,8 @@ class Proxy:
         clog_seconds: float = 0.2,
     ) -> None:
         self.seen: Counter[Manner | End] = Counter()
+        self.is_calm = False
+        """Whether connections that come get no trouble."""
         self.port = 0
         self.chance = chance
         self.server_port = server_port
@@ -77,7 +79,6 @@ class Proxy:
         self.clog_seconds = clog_seconds
         self._manners = manners
         self._ends = ends
-        self._calm = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._late: list[asyncio.Event] = []
         """Each lets go of bytes that were kept."""
@@ -107,13 +108,13 @@ class Proxy:
 
     async def calm(self) -> None:
         """Ends every connection, and gives no trouble to those that come."""
-        self._calm = True
+        self.is_calm = True
         await self.cut_all()
 
     # --- for its connections -------------------------------------------------------------------------------------
 
     def fate(self) -> tuple[Manner, End]:
-        if self._calm:
+        if self.is_calm:
             return Manner.PLAIN, End.NONE
         manner, end = self.chance.choice(self._manners), self.chance.choice(self._ends)
         self.seen[manner] += 1
@@ -177,9 +178,9 @@ class _Connection:
         self._up: _Way
         self._manner, self._end = proxy.fate()
         self._left_bytes = round(self._chance.expovariate(1 / proxy.bytes_mean))
+        """How much it still carries before it ends."""
         if self._end is End.KEPT:  # a hello that came late would be that of the newer connection
             self._left_bytes += _GREETING_BYTES_MAX
-        """How much it still carries before it ends."""
 
     async def carry(self) -> None:
         """Until one side has closed it, or it has ended as it was to."""
