@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Raw
@@ -18,7 +18,7 @@ from palimpsest.protocol.cursor import decode_cursor, encode_cursor
 from palimpsest.protocol.messages import DeadLetter, Subscribe, SubscriptionInfo
 from palimpsest.state.names import Pattern
 from palimpsest.state.ops import Delete, Op, Set, encode_delta
-from palimpsest.state.subscriptions import CONDITIONS, Kept
+from palimpsest.state.subscriptions import CONDITIONS, Kept, to_plain
 from palimpsest.state.system import SUBSCRIPTIONS
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Event
@@ -182,7 +182,7 @@ class Group:
             tries=sharing.failures(),
             dead=dict(sharing.dead),
         )
-        ops = _difference(self.kept, now)
+        ops = difference(self.kept, now)
         return now, Raw(encode_delta(ops)) if ops else None
 
 
@@ -251,23 +251,21 @@ def _asked(kept: Kept) -> Subscribe:
     )
 
 
-def _difference(before: Kept, after: Kept) -> list[Op]:
+def difference(before: Kept, after: Kept) -> list[Op]:
     """Ops that make one of the other. Each dead letter is a place of its own: there may be many, and they seldom change."""
     ops: list[Op] = [
-        Set((field,), _plain(getattr(after, field)))
+        Set((field,), to_plain(getattr(after, field)))
         for field in ("cursor", "done", "tries")
         if getattr(before, field) != getattr(after, field)
     ]
     were, are = before.dead, after.dead
     ops += [Delete(("dead", str(position))) for position in were if position not in are]
     ops += [
-        Set(("dead", str(position)), _plain(letter)) for position, letter in are.items() if were.get(position) != letter
+        Set(("dead", str(position)), to_plain(letter))
+        for position, letter in are.items()
+        if were.get(position) != letter
     ]
     return ops
-
-
-def _plain(value: Any) -> Any:
-    return msgspec.to_builtins(value, str_keys=True)
 
 
 def _weight(row: Row) -> int:

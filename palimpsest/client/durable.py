@@ -21,7 +21,7 @@ from palimpsest.client.requests import check_seconds, check_texts
 from palimpsest.client.results import Change
 from palimpsest.client.session import Session
 from palimpsest.client.subscription import Arrived, OnState, Subscription
-from palimpsest.errors import InvalidRequest, PalimpsestError
+from palimpsest.errors import InvalidRequest, PalimpsestError, UsageError
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.cursor import decode_cursor
 
@@ -39,8 +39,10 @@ class _Refusal:
     def is_void(self) -> bool:
         """Nothing was taken back: what was put aside is this worker's."""
         answer = self.answer
-        if answer.cancelled() or answer.exception() is not None:
+        if answer.cancelled():
             return False
+        if answer.exception() is not None:
+            return isinstance(answer.exception(), UsageError)
         message = answer.result()
         return isinstance(message, m.Acknowledged) and not message.taken_back
 
@@ -85,7 +87,8 @@ class NamedSubscription(Subscription):
         if session.blocked:
             await session.room()
         self._heed(document)
-        aside = self._let_go(document, change.position)
+        before = self._refusals.get(document)
+        aside = [*(before.aside if before is not None else ()), *self._let_go(document, change.position)]
         message = m.Nack(session.next_id(), self.name, change.position, reason, delay, change.epoch)
         answer = session.ask(message)
         self._refusals[document] = _Refusal(answer, aside)
@@ -158,15 +161,16 @@ class NamedSubscription(Subscription):
 
     def _let_go(self, document: str, position: int) -> list[Arrived]:
         """That change is in nobody's hands any more, and what is held of its document behind it is not held."""
-        found = [
-            arrived
-            for arrived in self._held
-            if isinstance(arrived, tuple) and arrived[0].document == document and arrived[0].position >= position
-        ]
+        found: list[Arrived] = []
+        others: list[Any] = []
+        for each in self._held:
+            if isinstance(each, tuple) and each[0].document == document and each[0].position >= position:
+                found.append(each)
+                del self._arrived[each[0].position]
+            else:
+                others.append(each)
         if found:
-            self._held = deque([arrived for arrived in self._held if arrived not in found])
-        for message, _, _ in found:
-            self._arrived.pop(message.position, None)
+            self._held = deque(others)
         self._arrived.pop(position, None)
         return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -615,6 +617,104 @@ async def test_two_who_make_it_at_once(open_house: Any) -> None:
         for peer, id in zip((x, y), ids, strict=True):
             assert isinstance(await peer.answer(id), m.Subscribed)
         assert (await state_of(x)).workers == 2
+
+
+# --- all together ----------------------------------------------------------------------------------------------------
+
+
+class Walk:
+    """Workers that do anything at all, and a house that crashes: what was acknowledged, and what was delivered after that."""
+
+    def __init__(self, house: Any, rng: random.Random) -> None:
+        self.house = house
+        self.rng = rng
+        self.versions = Counter[str]()
+        self.positions: dict[int, tuple[str, int]] = {}
+        self.acknowledged: set[int] = set()
+        self.peers: list[Any] = []
+        self._looked: dict[int, int] = {}
+        self._number = 0
+
+    def look(self) -> None:
+        """Nothing that was delivered since the last look is acknowledged."""
+        for at, peer in enumerate(self.peers):
+            for change in peer.told[self._looked.get(at, 0) :]:
+                if isinstance(change, m.Change):
+                    assert change.position not in self.acknowledged
+                    self.positions[change.position] = (change.document, change.version)
+            self._looked[at] = len(peer.told)
+
+    async def live(self, steps: int) -> None:
+        self.peers = [self.house.peer(str(number)) for number in range(3)]
+        self._looked.clear()
+        async with self.house.running():
+            for _ in range(steps):
+                step = self.rng.choice(
+                    [self.write, self.write, self.join, self.leave, self.wait, self.ack, self.ack, self.nack]
+                )
+                await step()
+                await ticks(self.rng.randint(0, 5))
+                self.look()
+
+    async def write(self) -> None:
+        document = self.rng.choice("abc")
+        self.versions[document] += 1
+        await count_up(self.house, document, self.versions[document], self.versions[document])
+
+    async def join(self) -> None:
+        self._number += 1
+        unacked_max = self.rng.randint(1, 5)
+        start = beginning(self.house)
+        await work(
+            self.rng.choice(self.peers), self._number, unacked_max=unacked_max, tries_max=1000, resume_after=start
+        )
+
+    async def leave(self) -> None:
+        self.house.partition.feed.forget(self.rng.choice(self.peers))
+
+    async def wait(self) -> None:
+        self.house.wait(self.rng.choice([1, 31]))
+
+    async def ack(self) -> None:
+        left = sorted(self.positions.keys() - self.acknowledged)
+        if left:
+            self.look()
+            chosen = set(self.rng.sample(left, self.rng.randint(1, len(left))))
+            id = self.rng.choice(self.peers).send(m.Ack, "work", tuple(chosen))
+            if self.rng.random() < 0.8:
+                await self.house.peer().ask(m.Ack, "work", ())
+                self.acknowledged |= chosen
+            else:
+                await ticks(self.rng.randint(0, 3))
+                assert id
+
+    async def nack(self) -> None:
+        left = sorted(self.positions.keys() - self.acknowledged)
+        if left:
+            self.rng.choice(self.peers).send(m.Nack, "work", self.rng.choice(left), "no", self.rng.choice([0.0, 5.0]))
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_whatever_happens_all_is_delivered_until_it_is_acknowledged(open_house: Any, seed: int) -> None:
+    async with open_house(limits=Limits(unacked_changes_max=20)) as house:
+        walk = Walk(house, random.Random(seed))
+        for _ in range(3):
+            await walk.live(40)
+        async with house.running():
+            peer = house.peer()
+            walk.peers = [peer]
+            await work(peer, unacked_max=100)
+            expected = {
+                (document, version) for document, last in walk.versions.items() for version in range(1, last + 1)
+            }
+            while expected != {walk.positions[position] for position in walk.acknowledged}:
+                house.wait(3601)
+                await ticks()
+                walk.look()
+                await walk.ack()
+            await until(lambda: states(peer, 1)[-1:] == ["live"])
+            info = await state_of(peer)
+            assert (info.in_flight, info.dead) == (0, 0)
 
 
 # --- writing down ----------------------------------------------------------------------------------------------------
