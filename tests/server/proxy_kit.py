@@ -120,11 +120,12 @@ class Proxy:
         self.seen[manner] += 1
         return manner, end
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """A task that ends with the proxy at the latest."""
+    def start(self, work: Coroutine[Any, Any, None], writer: asyncio.StreamWriter) -> asyncio.Task[None]:
+        """A task that ends with the proxy at the latest, also before it has begun; writer: of a connection that ends with it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: writer.transport.abort())
         return task
 
     def spoke(self) -> None:
@@ -149,7 +150,10 @@ class Proxy:
             await _close(streams[1])
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.start(_Connection(self, (reader, writer)).carry())
+        if self._listener.is_serving():
+            self.start(_Connection(self, (reader, writer)).carry(), writer)
+        else:
+            writer.transport.abort()
 
 
 class _Way:
@@ -214,7 +218,7 @@ class _Connection:
         try:
             await reader.read(1)
         finally:
-            self._proxy.start(_swallow_and_close(reader, writer))
+            self._proxy.start(_swallow_and_close(reader, writer), writer)
         self._server[1].write(hello)
 
     async def _pass_both(self) -> bool:
@@ -269,7 +273,7 @@ class _Connection:
         """Whether the connection to the server is another's now."""
         self._proxy.seen[self._end] += 1
         if self._end is End.STALLED:
-            swallowing = self._proxy.start(_swallow(self._server[0]))
+            swallowing = self._proxy.start(_swallow(self._server[0]), self._server[1])
             await _swallow(self._client[0])
             swallowing.cancel()
         elif self._end is End.KEPT:
@@ -277,7 +281,7 @@ class _Connection:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_KEPT_SECONDS_MAX):
                     kept += await self._client[0].read(_READ_BYTES)
-            self._proxy.start(self._proxy.deliver_late(self._server, kept))
+            self._proxy.start(self._proxy.deliver_late(self._server, kept), self._server[1])
             self._client[1].transport.abort()
             return True
         else:
