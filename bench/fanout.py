@@ -24,7 +24,6 @@ import json
 import resource
 import sys
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -38,14 +37,14 @@ from msgspec.msgpack import encode
 import palimpsest
 from bench import processes, workload
 from bench.peer import PALIMPSEST, REDIS, Peer
-from bench.python_clients import DELIVERY_SECONDS_MAX, few_at_once, percentiles
 from bench.sockets_peer import SOCKETS
+from bench.tasks import DELIVERY_SECONDS_MAX, Arrivals, few_at_once, percentiles
 from palimpsest.protocol.changes import address, encode_change
 from palimpsest.protocol.framing import join_frames
 from palimpsest.protocol.messages import Change
 from palimpsest.words import MAIN, Kind
 
-WINDOW = 16
+WINDOW = 64
 """Changes under way at a time."""
 _DOCUMENT = workload.document_name(0)
 
@@ -74,31 +73,6 @@ def measure_fanout(peer: Peer, crowd: Crowd) -> dict[str, float]:
     output = processes.run(command, seconds_max=crowd.warmup_seconds + crowd.seconds + 120)
     found: dict[str, float] = json.loads(output)
     return found | usage.figures()
-
-
-class Arrivals:
-    """Counts deliveries, and tells who waits for so many of them."""
-
-    def __init__(self, subscribers: int) -> None:
-        self.total = 0
-        self._subscribers = subscribers
-        self._expected = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        """By what the total is to be, rising."""
-
-    def expect(self) -> asyncio.Future[None]:
-        """Of one more change: done once as many deliveries have come as that makes, of it and of those before."""
-        self._expected += self._subscribers
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((self._expected, future))
-        return future
-
-    def count(self, deliveries: int = 1) -> None:
-        self.total += deliveries
-        while self._waiting and self._waiting[0][0] <= self.total:
-            _, future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
 
 
 async def run(opened: AbstractAsyncContextManager[_Publish], crowd: Crowd, arrivals: Arrivals) -> dict[str, float]:

@@ -1,13 +1,13 @@
 """The processes that `feeds` measures with, each a program with our client in it, on uvloop.
 
-    python -m bench.feed_clients read PORT ...      subscribers that note when each change came
+    python -m bench.feed_clients late PORT ...      subscribers that note when each change came
     python -m bench.feed_clients write PORT ...     who changes their document, at a steady pace, and notes when it was answered
     python -m bench.feed_clients flood PORT ...     what the stuck reader follows
     python -m bench.feed_clients fill PORT ...      a history
     python -m bench.feed_clients catch-up PORT ...  one subscriber that reads a history
     python -m bench.feed_clients idle PORT ...      subscribers to what never changes
 
-Each prints one line of JSON at its end; `read` prints another before it, once it is subscribed. Times are of the monotonic clock, in
+Each prints one line of JSON at its end. `late` starts `write` by itself, once it is subscribed. Times are of the monotonic clock, in
 seconds, which all processes of a machine share.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -27,7 +28,7 @@ import uvloop
 
 import palimpsest
 from bench import processes, workload
-from bench.python_clients import few_at_once
+from bench.tasks import few_at_once
 from palimpsest.errors import DocumentExists
 
 BULK_DOCUMENTS = 16
@@ -61,8 +62,11 @@ def _spare_collector() -> None:
 # --- as it happens ---------------------------------------------------------------------------------------------------
 
 
-async def read(port: int, subscribers: int, connections: int, changes: int) -> list[list[float]]:
-    """Of each change, in order, when each of the subscribers had it."""
+async def late(
+    port: int, subscribers: int, connections: int, changes: int, rate: int, bulk_bytes: int
+) -> tuple[float, float]:
+    """From the answer to the writer to the delivery of a change, in microseconds: the middle, and what 1% exceed. Below 0 where the
+    subscriber hears of it before the writer does."""
     arrivals: list[list[float]] = [[] for _ in range(changes)]
 
     async def follow(followed: palimpsest.Subscription) -> None:
@@ -77,9 +81,21 @@ async def read(port: int, subscribers: int, connections: int, changes: int) -> l
 
         followed = await few_at_once(subscribe, clients * (subscribers // connections))
         _spare_collector()
-        print("subscribed", flush=True)
-        await asyncio.gather(*map(follow, followed))
-    return arrivals
+        writing = asyncio.create_task(_written(port, changes, rate, bulk_bytes))
+        await asyncio.gather(writing, *map(follow, followed))
+        answered = writing.result()
+    found = sorted(1e6 * (at - answer) for answer, times in zip(answered, arrivals, strict=True) for at in times)
+    return found[len(found) // 2], found[len(found) * 99 // 100]
+
+
+async def _written(*numbers: int) -> list[float]:
+    """What `write` says, in a process of its own. Raises CalledProcessError."""
+    command = [sys.executable, "-m", "bench.feed_clients", "write", *map(str, numbers)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return msgspec.json.decode(output, type=list[float])
 
 
 async def write(port: int, changes: int, rate: int, bulk_bytes: int) -> list[float]:
@@ -108,7 +124,8 @@ async def flood(port: int, total_bytes: int, bulk_bytes: int) -> None:
 
 
 async def _write_bulk(client: palimpsest.Client, number: int, bulk_bytes: int) -> None:
-    await client.update(bulk_name(number), {"text": f"{number:08x}".ljust(bulk_bytes, "x")})
+    """A text that has little in common with the one before, as otherwise only the difference would travel."""
+    await client.update(bulk_name(number), {"text": f"{number:08x}" * (bulk_bytes // 8)})
 
 
 # --- from the log ----------------------------------------------------------------------------------------------------
@@ -181,7 +198,7 @@ def _delta(number: int) -> dict[str, object]:
 
 
 _TASKS: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "read": (read, ("subscribers", "connections", "changes")),
+    "late": (late, ("subscribers", "connections", "changes", "rate", "bulk_bytes")),
     "write": (write, ("changes", "rate", "bulk_bytes")),
     "flood": (flood, ("total_bytes", "bulk_bytes")),
     "fill": (fill, ("changes",)),

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,7 @@ from bench.comparisons import Case, Pace
 from bench.feed_clients import BULK_DOCUMENTS, bulk_name
 from bench.palimpsest_peer import PalimpsestPeer
 from bench.peer import REDIS, Peer
-from bench.results import Comparison, Figures, Goal, Single
-from bench.sockets_peer import SOCKETS
+from bench.results import Figures, Goal, Single
 from palimpsest.protocol.connection import ClientConnection
 from palimpsest.protocol.messages import Subscribe, Subscribed
 
@@ -80,43 +77,34 @@ FEEDS = "feeds (Redis: PUBLISH, nothing on disk)"
 FEEDS_CASES = (
     Case(
         FEEDS,
-        "feeds_shared",
-        "deliveries, 20 subscribers a connection; redis-py 1",
-        "per_second",
-        Goal("at_least", 3),
-        _deliveries(_shared_but_of_redis),
-    ),
-    Case(
-        FEEDS,
-        "feeds_shared_by_hand",
-        "deliveries, 20 a connection; redis-py 20 queues",
-        "per_second",
-        None,
-        _deliveries(_shared),
-    ),
-    Case(
-        FEEDS,
         "feeds_alone",
-        "deliveries, 1 subscriber a connection",
+        "deliveries, a connection for each subscriber",
         "per_second",
         Goal("at_least", 3),
         _deliveries(_one_each),
     ),
+    Case(
+        FEEDS,
+        "feeds_shared",
+        "deliveries, 20 on a connection of ours",
+        "per_second",
+        Goal("at_least", 3),
+        _deliveries(_shared_but_of_redis),
+    ),
 )
+"""redis-py has a connection for each subscriber in both: what it gives a program by itself."""
 
-
-def sockets_figures(comparisons: Sequence[Comparison]) -> list[Single]:
-    """The floor of the deliveries, which the table of comparisons has no column for."""
-    medians = {comparison.key: comparison.median.get(SOCKETS, {}).get("per_second") for comparison in comparisons}
-    found: list[Single] = []
-    for key, what in (
-        ("feeds_shared", f"{_PER_CONNECTION} subscribers a connection"),
-        ("feeds_alone", "1 subscriber a connection"),
-    ):
-        floor = medians.get(key)
-        if floor is not None:
-            found.append(Single(f"{key}_sockets", f"deliveries of plain sockets, {what}", floor, "/s"))
-    return found
+BY_HAND_CASES = (
+    Case(
+        FEEDS,
+        "feeds_by_hand",
+        "deliveries, 20 on one; redis-py by 20 queues",
+        "per_second",
+        None,
+        _deliveries(_shared),
+    ),
+)
+"""What a program can make of redis-py, where it hands messages on to its own subscribers."""
 
 
 # --- by itself -------------------------------------------------------------------------------------------------------
@@ -124,15 +112,18 @@ def sockets_figures(comparisons: Sequence[Comparison]) -> list[Single]:
 
 def measure_feeds(directory: Path | None, size: FeedsSize, watch: _Watch) -> list[Single]:
     """directory: where the stores lie, removed again; None for the system's own place. Raises PeerFailed."""
+    parts: tuple[tuple[str, Callable[[PalimpsestPeer, FeedsSize], list[Single]]], ...] = (
+        ("idle subscriptions", _idle),  # the first, as memory that was used and is free again would hide what they take
+        ("how late a delivery is", _lateness),
+        ("beside a stuck reader, and without", _stuck),
+        ("the log again", _catching_up),
+    )
+    found: list[Single] = []
     with PalimpsestPeer(directory) as peer:
-        watch("feeds: how late a delivery is, beside a stuck reader and without")
-        found = [*_lateness(peer, size), *_stuck(peer, size)]
-    with PalimpsestPeer(directory) as peer:
-        watch("feeds: the log again")
-        found += _catching_up(peer, size)
-    with PalimpsestPeer(directory) as peer:
-        watch("feeds: idle subscriptions")
-        return found + _idle(peer, size)
+        for line, measure in parts:
+            watch(f"feeds: {line}")
+            found += measure(peer, size)
+    return found
 
 
 def _lateness(peer: PalimpsestPeer, size: FeedsSize) -> list[Single]:
@@ -149,15 +140,11 @@ def _lateness(peer: PalimpsestPeer, size: FeedsSize) -> list[Single]:
 
 
 def _late_us(peer: PalimpsestPeer, subscribers: int, changes: int, bulk_bytes: int = 0) -> tuple[float, float]:
-    """Microseconds, the middle and what 1% exceed: below 0 where the subscriber hears of it before the writer does."""
+    """Microseconds, the middle and what 1% exceed."""
     connections = max(1, subscribers // _PER_CONNECTION)
     processes.settle(peer.pid)
-    with _started("read", peer.port, subscribers, connections, changes) as reading:
-        processes.read_line(reading)
-        answered = _run("write", peer.port, changes, _RATE, bulk_bytes)
-        arrivals = msgspec.json.decode(processes.read_line(reading, seconds_max=_RUN_SECONDS_MAX))
-    late = sorted(at - answer for answer, times in zip(answered, arrivals, strict=True) for at in times)
-    return 1e6 * statistics.median(late), 1e6 * late[len(late) * 99 // 100]
+    p50, p99 = _run("late", peer.port, subscribers, connections, changes, _RATE, bulk_bytes)
+    return p50, p99
 
 
 def _stuck(peer: PalimpsestPeer, size: FeedsSize) -> list[Single]:
@@ -217,16 +204,6 @@ def _command(task: str, *numbers: int) -> list[str]:
 
 def _run(task: str, *numbers: int, seconds_max: float = _RUN_SECONDS_MAX) -> Any:
     return msgspec.json.decode(processes.run(_command(task, *numbers), seconds_max=seconds_max))
-
-
-@contextmanager
-def _started(task: str, *numbers: int) -> Iterator[subprocess.Popen[bytes]]:
-    with tempfile.TemporaryDirectory(prefix="bench-feeds-") as place:
-        process = processes.start(_command(task, *numbers), log=Path(place) / "stderr")
-        try:
-            yield process
-        finally:
-            processes.stop(process)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 import msgspec
 import redis.asyncio as aioredis
@@ -29,14 +29,11 @@ from redis.asyncio.client import PubSub
 import palimpsest
 from bench import processes, workload
 from bench.peer import PALIMPSEST, REDIS, Peer
+from bench.tasks import DELIVERY_SECONDS_MAX, few_at_once, percentiles
 
 Task = Literal["update", "get", "subscribe"]
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 REDIS_CONNECTIONS_MAX = 64
 """Measured with 1, 8, 32, 64, 128 and 1,024 connections for 64 and 1,024 callers: more than 64 is slower."""
-_CONNECT_AT_ONCE_MAX = 50
-DELIVERY_SECONDS_MAX = 20.0
 
 
 class Callers(msgspec.Struct, frozen=True):
@@ -167,14 +164,6 @@ async def open_redis(port: int, script: str, connections: int, subscribers: int)
         yield RedisSide(clients, script, await few_at_once(subscribe, range(subscribers)))
 
 
-async def few_at_once(make: Callable[[Item], Awaitable[Made]], items: Sequence[Item]) -> list[Made]:
-    """As gather, in groups that a server's queue of new connections has room for."""
-    made: list[Made] = []
-    for start in range(0, len(items), _CONNECT_AT_ONCE_MAX):
-        made += await asyncio.gather(*[make(item) for item in items[start : start + _CONNECT_AT_ONCE_MAX]])
-    return made
-
-
 async def run_callers(operation: Callable[[int, int], Awaitable[None]], load: Callers) -> dict[str, float]:
     """Every caller asks, waits for the answer, and asks again."""
     latencies: list[float] = []
@@ -244,14 +233,6 @@ class _Arrivals:
         self._missing -= 1
         if self._missing == 0:
             self._done.set_result(None)
-
-
-def percentiles(latencies: list[float]) -> dict[str, float]:
-    """latencies: in seconds. In microseconds, the middle one and the one that 1% exceed."""
-    if not latencies:
-        raise SystemExit("nothing was answered while it was measured")
-    latencies.sort()
-    return {f"p{percent}_us": 1e6 * latencies[len(latencies) * percent // 100] for percent in (50, 99)}
 
 
 async def run(arguments: argparse.Namespace) -> dict[str, float]:

@@ -90,7 +90,11 @@ def readable(value: float, unit: str) -> str:
     if unit == "us":
         return f"{value / 1000:,.2f} ms" if value >= 1000 else f"{value:,.0f} us"
     if unit == "bytes":
-        return f"{value / 1000:,.1f} KB" if value >= 1000 else f"{value:,.0f} bytes"
+        if abs(value) >= 1e6:
+            return f"{value / 1e6:,.1f} MB"
+        return f"{value / 1000:,.1f} KB" if abs(value) >= 1000 else f"{value:,.0f} bytes"
+    if unit == "x" and value < 10:
+        return f"{value:.2f}x"
     if unit == "/s" and value >= 10_000:
         return f"{value / 1000:,.0f}k/s"
     return f"{value:,.0f}{unit}"

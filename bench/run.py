@@ -21,7 +21,7 @@ from bench import comparisons, generator, machine, picture, redis_peer, report
 from bench.branches import BranchesSize, measure_branches
 from bench.comparisons import Pace
 from bench.documents import StoreSize, measure_documents
-from bench.feeds import FEEDS_CASES, FeedsSize, measure_feeds, sockets_figures
+from bench.feeds import BY_HAND_CASES, FEEDS_CASES, FeedsSize, measure_feeds
 from bench.floor import measure_floor
 from bench.history import HistorySize, measure_history
 from bench.palimpsest_peer import PalimpsestPeer
@@ -30,7 +30,7 @@ from bench.perspectives import PerspectivesSize, measure_perspectives
 from bench.processes import PeerFailed
 from bench.redis_peer import RedisPeer
 from bench.results import Comparison, Results, Single
-from bench.sockets_peer import SocketsPeer
+from bench.sockets_peer import SocketsPeer, sockets_figures
 
 OUT = Path(__file__).with_name("out")
 WORK = (
@@ -58,7 +58,7 @@ SIZES = {
         StoreSize(256, 8),
         HistorySize(2_000, 2_000, 5),
         BranchesSize(500, 1_000, 5),
-        FeedsSize(100, 20, 2_000, 2_000, rounds=1),
+        FeedsSize(100, 10, 1_000, 1_000, rounds=1),
         PerspectivesSize(2_000, 100, 20, 1),
     ),
     "small": Size(
@@ -123,8 +123,9 @@ class Bench:
     def deliveries(self) -> list[Comparison]:
         with ExitStack() as stack:
             peers = self._start_peers(stack)
+            by_hand = self._compare(peers, BY_HAND_CASES)
             peers.append(stack.enter_context(SocketsPeer(self._directory)))
-            return self._compare(peers, FEEDS_CASES)
+            return [*self._compare(peers, FEEDS_CASES), *by_hand]
 
     def feeds(self) -> list[Single]:
         return measure_feeds(self._directory, self._size.feeds, self._watch)

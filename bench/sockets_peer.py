@@ -10,12 +10,14 @@ import asyncio
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import uvloop
 
 from bench import processes
+from bench.results import Comparison, Single
 
 SOCKETS = "sockets"
 _QUEUE_MAX = 1_024
@@ -53,6 +55,20 @@ class SocketsPeer:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+
+def sockets_figures(comparisons: Sequence[Comparison]) -> list[Single]:
+    """The floor of the deliveries, which the table of comparisons has no column for."""
+    medians = {comparison.key: comparison.median.get(SOCKETS, {}).get("per_second") for comparison in comparisons}
+    found: list[Single] = []
+    for key, what in (
+        ("feeds_alone", "a connection for each subscriber"),
+        ("feeds_shared", "20 on a connection"),
+    ):
+        floor = medians.get(key)
+        if floor is not None:
+            found.append(Single(f"{key}_sockets", f"deliveries by plain sockets, {what}", floor, "/s"))
+    return found
 
 
 class _Link(asyncio.Protocol):

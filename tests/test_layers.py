@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "server": GROUND | {"logs", "state", "protocol", "storage", "actors"},
     "client": GROUND | {"logs", "state", "protocol"},
     "embedded": GROUND | {"server", "client"},
+    "signals": frozenset({"client"}),
     "sync": GROUND | {"logs", "state", "client", "server"},
     "cli": GROUND | {"logs", "running", "state", "client", "server", "embedded", "sync"},
     "testing": GROUND | {"logs", "running", "state", "client", "server", "embedded", "sync"},
@@ -201,8 +202,12 @@ def _is_export(node: ast.stmt) -> bool:
     return isinstance(node, (ast.Import, ast.ImportFrom))
 
 
+OF_EXTRAS = {"pytest": "testing", "blinker": "signals"}
+"""What is imported of packages that only an extra brings, and by which room alone."""
+
+
 def test_what_is_imported_is_declared() -> None:
-    # A foreign import is of the standard library or of a dependency; pytest is there for the fixtures alone.
+    # A foreign import is of the standard library, of a dependency, or of an extra and in the room that the extra is for.
     foreign = {
         each.imported.split(".")[0]: each
         for each in IMPORTS
@@ -212,9 +217,11 @@ def test_what_is_imported_is_declared() -> None:
     extras = project["optional-dependencies"]
     requirements = [*project["dependencies"], *extras["signals"], *extras["marshmallow"]]
     declared = {re.split(r"[^a-z0-9_]", requirement)[0] for requirement in requirements}
-    known = declared | {"pytest", "typing_extensions"}  # type checkers know the latter without its being installed
+    known = declared | OF_EXTRAS.keys() | {"typing_extensions"}  # type checkers know it without its being installed
     assert {name: str(each) for name, each in foreign.items() if name not in known} == {}
-    assert all(room_of(each.importer) == "testing" for each in IMPORTS if each.imported == "pytest")
+    for each in IMPORTS:
+        extra = OF_EXTRAS.get(each.imported.split(".")[0])
+        assert extra is None or room_of(each.importer) == extra, str(each)
 
 
 # --- the checker catches what it is there for -----------------------------------------------------------------------

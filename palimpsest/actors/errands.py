@@ -27,10 +27,12 @@ from palimpsest.protocol.messages import (
     Measure,
     Progress,
     Prune,
+    Retain,
     Saved,
 )
 from palimpsest.state.lines import branches
 from palimpsest.state.resolutions import TAKEN
+from palimpsest.state.system import SUBSCRIPTIONS
 from palimpsest.words import MAIN, RECORD
 
 log = get_logger("palimpsest.actors")
@@ -39,6 +41,9 @@ _TOGETHER_MAX = 8
 
 Save = Callable[[str, Callable[[int, int], None]], Awaitable[tuple[int, int]]]
 """Makes a backup: (path, progress in bytes) to (position, bytes)."""
+
+_OF_SUBSCRIPTIONS = Prune(0, SUBSCRIPTIONS + "*", MAIN, Retain(versions=8, tags=()), dry_run=False)
+"""Each note of what was acknowledged is a version, which nobody needs once there are later ones."""
 
 
 class Errands:
@@ -93,6 +98,7 @@ class Errands:
             pruned = await self._keeper.prune(Prune(0, "**", branch, dry_run=False), lambda progress: None, worth=True)
             if pruned.events:
                 log.info("pruned", branch=branch, documents=pruned.documents, events=pruned.events, bytes=pruned.bytes)
+        await self._keeper.prune(_OF_SUBSCRIPTIONS, lambda progress: None, worth=True)
 
     # --- inside --------------------------------------------------------------------------------------------------
 

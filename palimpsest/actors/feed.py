@@ -21,6 +21,7 @@ from msgspec import Raw
 from palimpsest.actors.asking import internal_error
 from palimpsest.actors.committer import Entry
 from palimpsest.actors.following import Condition, Index
+from palimpsest.actors.groups import Groups
 from palimpsest.actors.jobs import Job
 from palimpsest.actors.making import Around, Encoded, Made, Maker, check_size, encode
 from palimpsest.actors.reading import Reader
@@ -179,8 +180,10 @@ class Feed:
         around: Around,
         newest: Callable[[str, str], int],
         start_job: Callable[[Job], None],
+        groups: Groups,
     ) -> None:
-        """names: answers a request. ask_through: as ask, in a view's words. newest: the durable version of a document branch that is awake, 0 of one that is not."""
+        """groups: has the subscriptions with a name. names: answers a request. ask_through: as ask, in a view's words. newest: the durable
+        version of a document branch that is awake, 0 of one that is not."""
         self.epoch = epoch
         self._reader = reader
         self._tail = tail
@@ -190,6 +193,7 @@ class Feed:
         self._ask_through = ask_through
         self._newest = newest
         self._start_job = start_job
+        self._groups = groups
         self._index: Index[Subscription] = Index()
         """Those that are handed on what happens, without whole values."""
         self._by_subscriber: dict[Subscriber, dict[int, Subscription]] = {}
@@ -211,18 +215,24 @@ class Feed:
         """Answers with Subscribed. Raises InvalidName, InvalidRequest, Overloaded, CursorInvalid or ViewChanged."""
         own = self._by_subscriber.setdefault(subscriber, {})
         maximum = self._limits.subscriptions_per_connection_max
-        if len(own) >= maximum:
+        named = self._groups.numbers(subscriber)
+        if len(own) + len(named) >= maximum:
             raise Overloaded(
                 f"{maximum} subscriptions on one connection",
                 limit="subscriptions_per_connection_max",
                 maximum=maximum,
             )
-        if message.subscription in own:
+        if message.subscription in own or message.subscription in named:
             raise InvalidRequest(f"subscription {message.subscription} exists already", reason="subscription")
         if message.credit_bytes < 0:
             raise InvalidRequest("a negative credit", reason="credit_bytes")
         pattern = Pattern.parse(message.pattern)
         _check_start(message, pattern)
+        if message.name is not None:
+            if lens is not None:
+                raise InvalidRequest("a named subscription is of documents as they are, not of a view", reason="name")
+            self._groups.subscribe(message, subscriber)
+            return
         position = self._tail.end if message.resume_after is None else self._position_after(message.resume_after, lens)
         subscription = Subscription(message, subscriber, pattern, position, lens)
         subscription.credit_bytes = min(subscription.credit_bytes, self._limits.subscription_bytes_max)
@@ -273,6 +283,15 @@ class Feed:
         if subscription.subscriber in self._by_subscriber:
             subscription.subscriber.reply(Failed(id, *error.to_wire()))
 
+    async def start_of(self, message: Subscribe) -> int:
+        """The first position of what is asked for, without a snapshot. Raises CursorInvalid, DocumentNotFound, VersionNotFound or
+        VersionPruned."""
+        if message.resume_after is not None:
+            return self._position_after(message.resume_after, None)
+        if message.from_version is not None or message.from_time is not None:
+            return await self._find_start(message)
+        return self._tail.end
+
     async def _find_start(self, message: Subscribe) -> int:
         if message.from_time is not None:
             return await self._reader.position_at(message.from_time)
@@ -302,6 +321,7 @@ class Feed:
         """A subscription that is over by now is no mistake of the client's."""
         subscription = self._by_subscriber.get(subscriber, {}).get(message.subscription)
         if subscription is None or message.credit_bytes <= 0:
+            self._groups.credit(message, subscriber)
             return
         maximum = self._limits.subscription_bytes_max
         subscription.credit_bytes = min(maximum, subscription.credit_bytes + message.credit_bytes)
@@ -312,22 +332,27 @@ class Feed:
         if subscription is not None:
             self._end(subscription)
             subscriber.reply(Ended(number, "", "", {}))
+        else:
+            self._groups.unsubscribe(number, subscriber)
 
     def resume(self, subscriber: Subscriber) -> None:
         """The connection takes what it is sent again."""
         for subscription in self._by_subscriber.get(subscriber, {}).values():
             self._go_on(subscription)
+        self._groups.resume(subscriber)
 
     def forget(self, subscriber: Subscriber) -> None:
         """The connection is gone."""
         for subscription in list(self._by_subscriber.get(subscriber, {}).values()):
             self._end(subscription)
         self._by_subscriber.pop(subscriber, None)
+        self._groups.forget(subscriber)
 
     # --- what the log says ---------------------------------------------------------------------------------------
 
     def on_durable(self, batch: Batch, entries: list[Entry]) -> None:
         """Hands on what has just become durable, encoded once for each event that has a live follower."""
+        self._groups.on_durable(batch, entries)
         if not self._all:
             return
         generation = self._generation

@@ -1,4 +1,8 @@
-"""Changes that have to be made for their readers: with whole values, or in the words of a view; once for all who want the same."""
+"""Changes that have to be made for their readers: with whole values, or in the words of a view; once for all who want the same.
+
+A value is read as anybody would read it, which replays the log from the snapshot before it; after that, those of the versions that follow
+are made from it, each by its own delta.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from palimpsest.actors.stream import ends, starts_line
+from palimpsest.actors.stream import Stream, ends, starts_line
 from palimpsest.actors.views import encode_view, view_delta
 from palimpsest.errors import DocumentNotFound, LimitExceeded
 from palimpsest.limits import Limits
@@ -24,10 +28,11 @@ from palimpsest.storage.events import Event
 from palimpsest.words import Kind, Parents
 
 NIL = Raw(b"\xc0")
-_UPDATE, _DELETE = int(Kind.UPDATE), int(Kind.DELETE)
+_UPDATE, _DELETE, _ERASE = int(Kind.UPDATE), int(Kind.DELETE), int(Kind.ERASE)
 _FRAME_OVERHEAD_BYTES = 16
 _KEPT_MAX = 4_096
 _KEPT_BYTES_MAX = 16 * 1024 * 1024
+_STREAMS_BYTES_MAX = 16 * 1024 * 1024
 _NEWEST_MAX = 256
 _ANY_DEPTH = 1 << 30
 
@@ -57,12 +62,16 @@ class Maker:
         self._bytes = 0
         self._newest: OrderedDict[tuple[str, str], tuple[int, Any]] = OrderedDict()
         """Of documents that were looked at last: a version and the frozen value after it."""
+        self._streams: OrderedDict[tuple[str, str], tuple[Stream, int]] = OrderedDict()
+        """By document and branch, as it was at the version that was made last, and its estimated bytes."""
+        self._streams_bytes = 0
         self._erased_at = 0
         """The position of the newest erasure. What was read before that is archived may hold what is to be gone."""
         self._decoded: tuple[int, list[Op]] = (-1, [])
 
     async def make(self, row: Row, lens: Lens | None, archived: int, *, values: bool) -> Made | None:
-        """None: nothing that the view shows has changed. archived: what was durably archived when the row was read. Raises LimitExceeded where no frame is large enough, and what a read does."""
+        """None: nothing that the view shows has changed. archived: what was durably archived when the row was read. Raises LimitExceeded
+        where no frame is large enough, and what a read does."""
         if lens is not None and row.event.kind == _UPDATE and not lens.concerns(self._ops(row)):
             return None
         key = (row.position, "" if lens is None else lens.digest, values)
@@ -70,7 +79,7 @@ class Maker:
             return self._kept[key]
         made: Made | None
         if lens is None:
-            made = Made(encode(row, await self._value(row.event)), row.event)
+            made = Made(encode(row, await self._value(row, archived)), row.event)
         else:
             made = await self._seen(row, lens, values)
         check_size(_size(made), self._limits)
@@ -83,16 +92,40 @@ class Maker:
         self._erased_at = position
         self._kept.clear()
         self._newest.clear()
-        self._bytes = 0
+        self._streams.clear()
+        self._bytes = self._streams_bytes = 0
 
-    async def _value(self, event: Event) -> Raw:
+    async def _value(self, row: Row, archived: int) -> Raw:
+        event = row.event
+        stream = self._take_stream(event)
         if event.kind == _DELETE:
             return NIL
-        try:
-            document = await self._ask(Get(0, event.document, event.branch, event.version))
-        except DocumentNotFound:
-            return NIL
-        return document.value
+        if stream is not None and archived > self._erased_at and _follows(stream, event):
+            stream.replay(row)
+        else:
+            try:
+                document = await self._ask(Get(0, event.document, event.branch, event.version))
+            except DocumentNotFound:
+                return NIL
+            stream = _stream_of(document, self._limits)
+        if archived > self._erased_at:
+            self._keep_stream(event, stream)
+        return Raw(stream.encoded_value())
+
+    def _take_stream(self, event: Event) -> Stream | None:
+        stream, size = self._streams.pop((event.document, event.branch), (None, 0))
+        self._streams_bytes -= size
+        return stream
+
+    def _keep_stream(self, event: Event, stream: Stream) -> None:
+        self._take_stream(event)  # another's, who was at it at the same time
+        stream.encoded_value()
+        size = stream.estimated_bytes()
+        if size * 4 <= _STREAMS_BYTES_MAX:
+            self._streams[event.document, event.branch] = (stream, size)
+            self._streams_bytes += size
+            while self._streams_bytes > _STREAMS_BYTES_MAX:
+                self._streams_bytes -= self._streams.popitem(last=False)[1][1]
 
     async def _seen(self, row: Row, lens: Lens, values: bool) -> Made | None:
         event = row.event
@@ -134,6 +167,18 @@ class Maker:
             self._bytes += size
             while self._bytes > _KEPT_BYTES_MAX or len(self._kept) > _KEPT_MAX:
                 self._bytes -= _size(self._kept.popitem(last=False)[1])
+
+
+def _follows(stream: Stream, event: Event) -> bool:
+    return event.version == stream.version + 1 and event.kind != _ERASE and not starts_line(event)
+
+
+def _stream_of(document: Document, limits: Limits) -> Stream:
+    stream = Stream(document.document, document.branch, limits)
+    stream.version, stream.exists = document.version, True
+    stream.encoded = bytes(document.value)
+    stream.bytes_bound = len(stream.encoded)
+    return stream
 
 
 def encode(row: Row, value: Raw = NIL) -> Encoded:

@@ -20,6 +20,7 @@ from palimpsest.actors.committer import Asker, Committer, Entry
 from palimpsest.actors.document import DocumentActor, Lookup, Write
 from palimpsest.actors.errands import Errands
 from palimpsest.actors.feed import Feed, Subscriber
+from palimpsest.actors.groups import Groups
 from palimpsest.actors.importing import Importer
 from palimpsest.actors.insight import Insight
 from palimpsest.actors.jobs import Job, Jobs
@@ -45,6 +46,7 @@ from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
 from palimpsest.protocol.messages import (
     Abandon,
+    Ack,
     Backup,
     Blame,
     Branch,
@@ -52,6 +54,7 @@ from palimpsest.protocol.messages import (
     Credit,
     Delete,
     DeleteBranch,
+    DeleteSubscription,
     Diff,
     Digest,
     Document,
@@ -66,14 +69,17 @@ from palimpsest.protocol.messages import (
     List,
     ListBranches,
     ListMerges,
+    ListSubscriptions,
     Measure,
     Merge,
+    Nack,
     Names,
     Pick,
     Ping,
     Pong,
     Prune,
     Rebase,
+    Redrive,
     Resolve,
     Revert,
     Subscribe,
@@ -127,6 +133,7 @@ class Partition:
         archive_pause_seconds: float = PAUSE_SECONDS,
         trim_keep_bytes: int = 64 * 1024 * 1024,
         now: Callable[[], int] | None = None,
+        monotonic: Callable[[], float] | None = None,
         resolvers: Mapping[str, Resolver] | None = None,
     ) -> None:
         self.limits = limits
@@ -147,10 +154,23 @@ class Partition:
         self.importer = Importer(self.registry, self.branches, self.reader, limits, self._start_read)
         self.insight = Insight(self.reader, limits, self.settled)
         self.merger = Merger(self.registry, self.reader, self.insight, self.branches, limits, resolvers or {})
-        self.keeper = Keeper(archive, self.registry, limits, now or SystemClock().now, self.settled)
+        now = now or SystemClock().now
+        self.keeper = Keeper(archive, self.registry, limits, now, self.settled)
         self.trimmer = Trimmer(journal, self.tail, self.committer, trim_keep_bytes)
         self.errands = Errands(self.registry, self.keeper, self.trimmer, limits, self.settled, self.branches)
         self.catalog = Catalog()
+        self.groups = Groups(
+            self.reader,
+            self.tail,
+            self.registry,
+            limits,
+            journal.epoch,
+            self.ask,
+            lambda message: self._names(message, Pattern.parse(message.pattern)),
+            self._start_of,
+            now,
+            monotonic or SystemClock().monotonic,
+        )
         self.feed = Feed(
             self.reader,
             self.tail,
@@ -162,6 +182,7 @@ class Partition:
             self._around,
             self.registry.newest,
             self._jobs.start,
+            self.groups,
         )
         self.on_commit: Callable[[], None] | None = None
         """Called after each commit: the archiver elsewhere may have work."""
@@ -214,6 +235,11 @@ class Partition:
             Abandon: self._merge,
             GetMerge: self._merge,
             ListMerges: self._merge,
+            Ack: self.groups.ack,
+            Nack: self.groups.nack,
+            ListSubscriptions: self.groups.find,
+            DeleteSubscription: self.groups.delete,
+            Redrive: self.groups.redrive,
         }
         """What is called for a request: (message, peer, now), by the message's type. now: microseconds since the epoch, by
         the server's clock. Every request that has an id is answered exactly once; nothing is raised."""
@@ -261,6 +287,9 @@ class Partition:
         tasks.start_soon(self._guard, self.committer.run)
         tasks.start_soon(self._guard, self.feed.run)
         tasks.start_soon(self._guard, self.feed.relay)
+        self.groups.start(tasks)
+        tasks.start_soon(self._guard, self.groups.run)
+        tasks.start_soon(self._guard, self.groups.write)
         tasks.start_soon(self._guard, self._sweep)
         tasks.start_soon(self._guard, self.trimmer.run)
         self.errands.start(tasks)
@@ -301,13 +330,17 @@ class Partition:
 
     async def quiet(self) -> None:
         """Returns when everything that was asked is answered. To be called once nobody asks any more."""
-        while self.committer.undecided() or len(self._jobs) or len(self._lookups):
+        while self.committer.undecided() or self._is_at_it():
             await self.committer.quiet()
-            await anyio.sleep(0.001 if len(self._jobs) or len(self._lookups) else 0)
+            await anyio.sleep(0.001 if self._is_at_it() else 0)
+
+    def _is_at_it(self) -> bool:
+        return bool(len(self._jobs) or len(self._lookups) or not self.groups.is_quiet)
 
     def close(self, error: PalimpsestError | None = None) -> None:
         """Answers everyone who still waits. No message may come after this."""
         error = error or ServerClosing("the server is shutting down")
+        self.groups.close(error)
         self.registry.refusal = error  # what is freed by the end of something else is not begun any more
         for _, asker, id, _ in self.committer.undecided():
             asker.fail(id, error)
@@ -327,6 +360,7 @@ class Partition:
             **self.registry.statistics(),
             **self.feed.statistics(),
             **self.views.statistics(),
+            **self.groups.statistics(),
         }
 
     # --- requests ------------------------------------------------------------------------------------------------
@@ -415,6 +449,9 @@ class Partition:
             self.feed.look_again(self.catalog.lens)
         elif name.startswith(SCHEMAS):
             self.registry.look_again_at_schemas()
+
+    async def _start_of(self, message: Subscribe) -> int:
+        return await self.feed.start_of(message)
 
     def _credit(self, message: Credit, peer: Peer, now: int) -> None:
         self.feed.credit(message, peer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
+import anyio.lowlevel
 import msgspec
 from msgspec import Raw
 
@@ -33,6 +34,9 @@ _ENTRY_OVERHEAD_BYTES = 128
 _ROWS_TOGETHER = 64
 _ROWS_SEARCHED_MAX = 4_096
 """For one page of a history with conditions; where few versions meet them, the client asks for the next page sooner."""
+_LATE_MICROSECONDS = 10_000_000
+"""How much older than something before it in the log an event may be. Its time is that of its request's arrival; what waits then, for its
+document to wake up or for others, is overtaken."""
 _NOTHING_SAID = Meta()
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -335,8 +339,24 @@ class Reader:
         return self._tail.rows(position, rows_max=rows_max, bytes_max=bytes_max)
 
     async def position_at(self, at: int) -> int:
-        """The position from which on events were made then or later, taking it that times rise with positions; those of imports may lie
-        anywhere."""
+        """The position of the first event that was made then or later; the end where there is none. Times rise with positions, but for
+        _LATE_MICROSECONDS; those of imports may lie anywhere."""
+        position = await self._position_about(at - _LATE_MICROSECONDS)
+        while position < self._tail.end:
+            await anyio.lowlevel.checkpoint()
+            start = self._tail.start
+            if position < start:
+                rows = await self.archive.read(position, rows_max=_ROWS_SEARCHED_MAX, bytes_max=_PAGE_BYTES_MAX)
+            else:
+                rows = self._tail.rows(position, rows_max=_ROWS_SEARCHED_MAX, bytes_max=_PAGE_BYTES_MAX)
+            for row in rows:
+                if row.event.at >= at:
+                    return row.position
+            position = rows[-1].position + 1 if rows else start
+        return position
+
+    async def _position_about(self, at: int) -> int:
+        """As if times rose with positions."""
         end = await self.archive.end()
         low, high = min(end.oldest, self._tail.start), self._tail.end
         while low < high:

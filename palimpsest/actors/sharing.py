@@ -228,15 +228,17 @@ class Sharing(Generic[W]):
         """The next change that is to be sent, and to whom; it counts as sent."""
         self._release(now)
         free = [worker for worker in self.workers if worker.is_free]
-        for worker in free:
-            line = self._first(worker._queue, worker)
-            if line is not None:
-                return worker, self._send(line, worker, now)
-        line = self._first(self._queue, None) if free else None
-        if line is None:
+        if not free:
             return None
-        others = [worker for worker in free if worker is not line.avoid]
-        worker = min(others or free, key=_load)
+        found = [self._first(worker._queue, worker) for worker in free]
+        lines = [line for line in (*found, self._first(self._queue, None)) if line is not None]
+        if not lines:
+            return None
+        line = min(lines, key=_next)
+        worker = line.worker
+        if worker is None:
+            others = [worker for worker in free if worker is not line.avoid]
+            worker = min(others or free, key=_load)
         return worker, self._send(line, worker, now)
 
     def ack(self, positions: Iterable[int], now: float) -> bool:
@@ -277,6 +279,9 @@ class Sharing(Generic[W]):
         """Which delivery of it the last one was, failures counted."""
         letter = self.dead.get(item.position)
         return item.failures + 1 + (letter.tries if letter is not None else 0)
+
+    def is_open(self, position: int) -> bool:
+        return position in self._items
 
     def worker_of(self, position: int) -> W | None:
         item = self._items.get(position)
@@ -484,6 +489,12 @@ class Sharing(Generic[W]):
         documents = {document for _, document in self._held}
         lines = (self._lines.get(document) for document in documents)
         return [line for line in lines if line is not None and line.held_until is not None]
+
+
+def _next(line: _Line[W]) -> int:
+    position = line.next
+    assert position is not None
+    return position
 
 
 def _load(worker: Worker) -> int:

@@ -270,7 +270,9 @@ class Views:
         """One page, with at least one name unless there is none."""
         limit = min(request.limit, self._limits.page_items_max)
         if limit > 0:
-            request = msgspec.structs.replace(request, limit=self._limits.page_items_max)  # names that are not shown are passed by
+            request = msgspec.structs.replace(
+                request, limit=self._limits.page_items_max
+            )  # names that are not shown are passed by
         while True:
             question = Question(client)
             self._whole[m.List](request, question, now)
@@ -387,7 +389,9 @@ class Views:
             if not lens.is_for(part.document) or part.branch.startswith("$"):
                 raise _unwritable(part.document, lens)
             if part.base is not None or part.merged:
-                raise InvalidRequest("where a branch starts, and what it takes in, is not for a view to say", reason="base")
+                raise InvalidRequest(
+                    "where a branch starts, and what it takes in, is not for a view to say", reason="base"
+                )
         self._registry.transact(SeenTransact(**msgspec.structs.asdict(request), lens=lens), peer, now)
 
 

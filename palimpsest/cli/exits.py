@@ -19,6 +19,7 @@ from palimpsest.errors import (
     PerspectiveNotFound,
     ProtocolError,
     StorageError,
+    SubscriptionNotFound,
     TestFailed,
     UsageError,
     VersionNotFound,
@@ -34,7 +35,7 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line does not parse, or the server refused what was asked: asking again will not help."""
     NOT_FOUND = 3
-    """No such document, branch, version, pending merge or perspective, or a version that is not kept any more."""
+    """No such document, branch, version, pending merge, named subscription or perspective, or a version that is not kept any more."""
     CONFLICT = 4
     """Someone else got there first, a `test` in a patch did not hold, what is to be undone was changed again, or a merge
     has conflicts: read again, decide again."""
@@ -55,7 +56,17 @@ class Exit(IntEnum):
 
 
 _CODES: tuple[tuple[tuple[type[Exception], ...], Exit], ...] = (
-    ((DocumentNotFound, BranchNotFound, VersionNotFound, MergeNotFound, PerspectiveNotFound), Exit.NOT_FOUND),
+    (
+        (
+            DocumentNotFound,
+            BranchNotFound,
+            VersionNotFound,
+            MergeNotFound,
+            SubscriptionNotFound,
+            PerspectiveNotFound,
+        ),
+        Exit.NOT_FOUND,
+    ),
     ((Conflict, TestFailed), Exit.CONFLICT),
     ((AccessError,), Exit.ACCESS),
     ((Overload, LinkError), Exit.UNAVAILABLE),

@@ -66,6 +66,13 @@ def watch(
             metavar="FILE", help="Go on from the cursor in this file, if it is there, and keep it up to date."
         ),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="As a worker of the subscription of this name, whose place the server keeps: what is printed is done.",
+        ),
+    ] = None,
     values: Annotated[bool, typer.Option("--values", help="Print the whole value with each change.")] = False,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="End after N changes.")] = None,
     policy: Annotated[
@@ -88,6 +95,9 @@ def watch(
     options |= parse_start(begin) | parse_filters(filters or ())
     view = make_view(perspective, family, level)
     options.update({"perspective": view["perspective"], "family": view["family"], "level": view["level"]})
+    if name is not None:
+        options["name"] = name
+        _check_named(options, cursor_file)
     shows_states = verbose or sys.stderr.isatty()
     with (
         Stopping() as stopping,
@@ -103,6 +113,7 @@ def watch(
             keep=_nothing if kept is None else kept.store,
             say=remark if shows_states else _nothing,
             limit=limit,
+            named=name is not None,
         )
 
         async def follow(client: Client) -> None:
@@ -134,6 +145,21 @@ def _check(pattern: str, options: FeedOptions) -> None:
         raise UsageError(f"--speed {speed:g}: 1 is as fast as it was, 2 twice as fast")
     if options.get("start") in ("now", "snapshot") and "resume_after" not in options:
         raise UsageError("--speed is for history: say by --from where to begin, such as --from beginning or --from 2h")
+
+
+def _check_named(options: FeedOptions, cursor_file: Path | None) -> None:
+    """Raises UsageError for what goes with no subscription whose place the server keeps."""
+    wrong = {
+        "--cursor-file": cursor_file is not None,
+        "--speed": options["speed"] is not None,
+        "--policy": options["policy"] != "all",
+        "--from snapshot": options.get("start") == "snapshot",
+    }
+    for option, is_given in wrong.items():
+        if is_given:
+            raise UsageError(
+                f"--name with {option}: the server keeps the place, and hands out each change until it is printed"
+            )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from palimpsest.cli.acknowledging import Acknowledging
 from palimpsest.cli.output import change_json, print_entry, print_json, print_value
 from palimpsest.cli.stopping import Stopping
 from palimpsest.client import Change, Subscription
@@ -40,14 +41,16 @@ class Follower:
         keep: Callable[[str], object],
         say: Callable[[str], object],
         limit: int | None = None,
+        named: bool = False,
     ) -> None:
-        """limit: of changes that are printed."""
+        """limit: of changes that are printed. named: what is printed is acknowledged; no cursor is kept, as the server does that."""
         self.cursor = ""
         self._stopping = stopping
         self._show = show
         self._keep = keep
         self._say = say
-        self._limit = limit
+        self._left = limit
+        self._named = named
         self._said = ""
         self._subscription: Subscription | None = None
 
@@ -58,11 +61,11 @@ class Follower:
         try:
             await self._stopping.run(self._print_all)
         except (CursorError, Overloaded) as error:
-            raise _advised(error, self.cursor) from None
+            raise error if self._named else _advised(error, self.cursor) from None
 
     def on_state(self, state: str) -> None:
         """For the subscription, which is made with it."""
-        if state in _PLACES:
+        if state in _PLACES and not self._named:
             self._passed()
         if state != self._said:
             self._said = state
@@ -70,16 +73,26 @@ class Follower:
 
     async def _print_all(self) -> None:
         assert self._subscription is not None
-        left = self._limit
         async with self._subscription as changes:
-            self._passed()
-            async for change in changes:
-                with self._stopping.printing():
-                    self._show(change)
+            if self._named:
+                async with Acknowledging(changes) as acknowledging:
+                    await self._print_each(changes, acknowledging)
+            else:
                 self._passed()
-                left = None if left is None else left - 1
-                if left == 0:
-                    break
+                await self._print_each(changes, None)
+
+    async def _print_each(self, changes: Subscription, acknowledging: Acknowledging | None) -> None:
+        async for change in changes:
+            with self._stopping.printing():
+                self._show(change)
+            if acknowledging is None:
+                self._passed()
+            else:
+                await acknowledging.printed(change)
+            if self._left is not None:
+                self._left -= 1
+                if self._left == 0:
+                    return
 
     def _passed(self) -> None:
         """All that was taken is printed."""
@@ -107,7 +120,8 @@ def _advised(error: PalimpsestError, cursor: str) -> PalimpsestError:
     if isinstance(error, CursorInvalid):
         return CursorInvalid(f"the cursor {error.cursor} is none of this server's; {advice}", **error.data)
     if isinstance(error, Compacted):
-        return Compacted(f"some of what follows {error.cursor} is not kept any more; {advice}", **error.data)
+        gone = f"some of what follows {error.cursor} is not kept any more (all is from {error.oldest} on)"
+        return Compacted(f"{gone}; {advice}", **error.data)
     if isinstance(error, Overloaded) and error.limit == "subscription_bytes_max":
         return Overloaded(f"changes came faster than they were read; --from {cursor} goes on", **error.data)
     return error

@@ -156,6 +156,8 @@ def change_json(change: Change, *, values: bool) -> dict[str, Any]:
         "delta": delta_json(change.delta),
         "cursor": change.cursor,
     }
+    if change.tries:
+        answer["tries"] = change.tries
     if values or change.snapshot:
         answer["value"] = change.value
     return answer

@@ -13,6 +13,7 @@ import ssl
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -287,7 +288,7 @@ class SyncSubscription:
     def __init__(self, client: SyncClient, subscription: Subscription, thread: Thread) -> None:
         self._client = client
         """Kept, so that it is not forgotten while this is in use."""
-        self._subscription = self._inner = subscription
+        self._subscription = subscription
         self._thread = thread
 
     @property
@@ -331,8 +332,13 @@ class SyncSubscription:
             raise StopIteration
         return change
 
-    ack = blocking(Subscription.ack)
-    nack = blocking(Subscription.nack)
+    def ack(self, *changes: Change) -> None:
+        """As `Subscription.ack`."""
+        self._thread.call(self._subscription.ack, *changes)
+
+    def nack(self, change: Change, *, reason: str = "", delay_seconds: float = 0.0) -> None:
+        """As `Subscription.nack`."""
+        self._thread.call(partial(self._subscription.nack, change, reason=reason, delay_seconds=delay_seconds))
 
     def transactions(self) -> Iterator[list[Change]]:
         """As `Subscription.transactions`."""

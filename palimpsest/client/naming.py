@@ -119,7 +119,7 @@ def _state(info: m.SubscriptionInfo) -> SubscriptionState:
 
 
 def _position(letter: AnyLetter) -> int:
-    position = letter if isinstance(letter, int) else letter.position
+    position = letter.position if isinstance(letter, DeadLetter | Change) else letter
     check_numbers(position=position)
     if position < 0:
         raise InvalidRequest(f"there is no position {position}", reason="position")

@@ -349,9 +349,8 @@ class Session:
 
     def _on_change(self, message: m.Change) -> None:
         cost_bytes = len(_encode(message))
-        followers = self.followers
         for number in message.subscriptions:
-            follower = followers.get(number)
+            follower = self.followers.get(number)
             if follower is not None:
                 follower.on_change(message, cost_bytes)
 
@@ -407,7 +406,7 @@ class Session:
 
     async def _live_once(self, give_up: float) -> PalimpsestError:
         """One link from its beginning to its end. Returns, or raises, why it ended."""
-        seconds = self.settings.timeout_seconds
+        seconds = min(self.settings.timeout_seconds, self._silence_seconds())
         if not self._ready.done():
             seconds = min(seconds, max(give_up - self._loop.time(), _ATTEMPT_SECONDS_MIN))
         address = self.address

@@ -44,7 +44,7 @@ OnState = Callable[[str], object]
 """Told what becomes of a subscription: "snapshot", "current", "live", "behind", "disconnected" or "reconnected"."""
 
 
-_Arrived: TypeAlias = tuple[m.Change, str, int]
+Arrived: TypeAlias = tuple[m.Change, str, int]
 """A change that is held, its epoch, and its cost in bytes."""
 
 
@@ -90,7 +90,7 @@ class Subscription:
         """The versions that the snapshot gave, by document, for as long as changes may come that it has in it."""
         self._is_plain = wish.from_time is None
         """Whether a change is known by its position alone: nothing else says that the reader has it, or does not want it."""
-        self._held: deque[_Arrived | _Mark] = deque()
+        self._held: deque[Arrived | _Mark] = deque()
         """What has arrived and was not taken."""
         self._taken_bytes = 0
         """Taken since credit was given back last."""
@@ -408,7 +408,7 @@ class Subscription:
         self._current = self._current or self._live
         self._tell(mark.state)
 
-    def _pop(self, head: _Arrived) -> tuple[m.Change, str]:
+    def _pop(self, head: Arrived) -> tuple[m.Change, str]:
         """head: the first that is held."""
         message, epoch, cost_bytes = head
         self._held.popleft()

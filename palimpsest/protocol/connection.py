@@ -97,6 +97,11 @@ OrdinaryRequest = (
     | m.Abandon
     | m.GetMerge
     | m.ListMerges
+    | m.Ack
+    | m.Nack
+    | m.ListSubscriptions
+    | m.DeleteSubscription
+    | m.Redrive
     | m.Through
 )
 """What an open connection says to the server."""
@@ -125,6 +130,8 @@ OrdinaryResponse = (
     | m.Branches
     | m.Merged
     | m.Merges
+    | m.Acknowledged
+    | m.Subscriptions
 )
 """What an open connection says to the client."""
 

@@ -570,8 +570,9 @@ class Ack(Message, frozen=True, tag=34):
 
 
 class Nack(Message, frozen=True, tag=35):
-    """Answered by `Acknowledged` once it is durable: the change has failed, and is delivered again, with those of its document after
-    it, at once or after delay_seconds; or it is put aside, where it has failed often enough. reason: for whoever looks at it then."""
+    """Answered by `Acknowledged` at once: the change has failed, and is delivered again, with those of its document after it, at
+    once or after delay_seconds; or it is put aside, where it has failed often enough. What of these is sent after the answer is
+    sent again. reason: for whoever looks at it then."""
 
     id: Number
     name: str
@@ -1002,11 +1003,13 @@ class DeadLetter(msgspec.Struct, array_like=True, gc=False, frozen=True):
 
 
 class Acknowledged(Message, frozen=True, tag=25):
-    """cursor: everything up to there is dealt with."""
+    """cursor: everything up to there is dealt with. taken_back: of a Nack: what it says has happened; otherwise the worker had not got the
+    change any more, and nothing has."""
 
     id: int
     name: str
     cursor: str
+    taken_back: bool = False
 
 
 class SubscriptionInfo(msgspec.Struct, array_like=True, gc=False, frozen=True):

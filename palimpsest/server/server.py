@@ -160,6 +160,7 @@ class Server:
                 inline_archiver=self._archiver_place == "inline" or self._path is None,
                 snapshot_versions=self._snapshot_versions,
                 now=self.clock.now,
+                monotonic=self.clock.monotonic,
                 resolvers=self._resolvers,
             )
             if self._path is not None:

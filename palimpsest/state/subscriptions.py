@@ -61,8 +61,17 @@ def parse_subscription(value: Any) -> Kept:
 
 def to_value(kept: Kept) -> dict[str, Any]:
     """What `parse_subscription` takes; what is as by default is left out."""
-    plain: dict[str, Any] = msgspec.to_builtins(kept, str_keys=True)
-    return {name: value for name, value in plain.items() if value not in (None, [], (), {}) and (name, value) != _MAIN}
+    defaults = Kept(pattern="", cursor="")
+    return {
+        name: value
+        for name, value in to_plain(kept).items()
+        if name in _REQUIRED or getattr(kept, name) != getattr(defaults, name)
+    }
 
 
-_MAIN = ("branch", MAIN)
+def to_plain(part: Any) -> Any:
+    """A part of it, as a JSON value."""
+    return msgspec.json.decode(msgspec.json.encode(part))
+
+
+_REQUIRED = ("pattern", "cursor")

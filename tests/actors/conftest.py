@@ -96,6 +96,8 @@ class House:
         self.limits = limits
         self.snapshot_versions = snapshot_versions
         self.now = 1_000_000
+        self.seconds = 0.0
+        """By the monotonic clock."""
         self.fatal: list[BaseException] = []
         self.partition: Partition
         self._opened = False
@@ -120,6 +122,7 @@ class House:
             archive_pause_seconds=0,
             trim_keep_bytes=trim_keep_bytes,
             now=lambda: self.now,
+            monotonic=lambda: self.seconds,
         )
         self.partition.on_fatal = self.fatal.append
         async with anyio.create_task_group() as tasks:
@@ -128,6 +131,11 @@ class House:
                 yield
             finally:
                 tasks.cancel_scope.cancel()
+
+    def wait(self, seconds: float) -> None:
+        """The monotonic clock goes on, and what is due is done."""
+        self.seconds += seconds
+        self.partition.groups.tick()
 
     async def archived(self) -> None:
         """Returns when the archive has everything that is durable."""

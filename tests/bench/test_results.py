@@ -45,7 +45,11 @@ def test_without_the_other_peer_there_is_no_ratio_and_no_verdict() -> None:
         (4_310, "us", "4.31 ms"),
         (2_720, "bytes", "2.7 KB"),
         (96, "bytes", "96 bytes"),
+        (5_746_700, "bytes", "5.7 MB"),
+        (-49_200, "bytes", "-49.2 KB"),
         (96.2, " ms", "96 ms"),
+        (1.149, "x", "1.15x"),
+        (26.4, "x", "26x"),
     ],
 )
 def test_figures_are_readable(value: float, unit: str, text: str) -> None:

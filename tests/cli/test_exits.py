@@ -25,6 +25,7 @@ def test_the_page_has_the_table_that_holds() -> None:
         (errors.VersionNotFound("d"), Exit.NOT_FOUND),
         (errors.VersionPruned("d"), Exit.NOT_FOUND),
         (errors.BranchNotFound("d"), Exit.NOT_FOUND),
+        (errors.SubscriptionNotFound("d"), Exit.NOT_FOUND),
         (errors.VersionConflict("d"), Exit.CONFLICT),
         (errors.UndoConflict("d"), Exit.CONFLICT),
         (errors.DocumentExists("d"), Exit.CONFLICT),

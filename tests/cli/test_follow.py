@@ -149,7 +149,9 @@ def test_a_cursor_that_reaches_back_too_far_has_its_own_code(palimpsest, story) 
     palimpsest("prune", "a", "--versions", "1", "--yes")
     refused = palimpsest("watch", "a", "--from", json.loads(first.stdout)["cursor"], "--limit", "1")
     assert refused.exit_code == 8
-    assert "is not kept any more; --from snapshot begins with what is there now" in refused.stderr
+    assert "is not kept any more (all is from 1" in refused.stderr
+    assert "; --from snapshot begins with what is there now" in refused.stderr
+    assert palimpsest("watch", "a", "--from", "beginning", "--limit", "1").exit_code == 8
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,24 @@ def test_subscribe(client: SyncClient) -> None:
         assert [next(changes).value, next(changes).value] == [{"a": 2}, {"a": 3}]
 
 
+def test_named_subscriptions(client: SyncClient) -> None:
+    client.create("n", 1)
+    client.update("n", {"": 2})
+    with client.subscribe("n", name="work", start="beginning", tries_max=1) as changes:
+        first, second = next(changes), next(changes)
+        changes.ack(first)
+        changes.nack(second, reason="no")
+        state = client.subscription_state("work")
+        assert [(letter.version, letter.reason) for letter in state.dead_letters] == [(2, "no")]
+        client.redrive("work", *state.dead_letters)
+        again = next(changes)
+        assert (again.version, again.tries) == (2, 2)
+        changes.ack(again)
+    assert [(state.name, state.dead) for state in client.subscriptions()] == [("work", 0)]
+    client.delete_subscription("work")
+    assert client.subscriptions() == []
+
+
 def test_closing_a_subscription_ends_a_loop_in_another_thread(client: SyncClient) -> None:
     client.create("n", {})
     found: list[int] = []

@@ -283,6 +283,7 @@ def by_type(hint: Any) -> st.SearchStrategy[Any]:
         str: names,
         int: numbers,
         bool: st.booleans(),
+        float: st.floats(allow_nan=False),
         bytes: st.binary(max_size=8),
         Raw: raws,
         m.Meta: metas,

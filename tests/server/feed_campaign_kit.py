@@ -43,6 +43,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     silence_seconds: float
     restarts: tuple[signal.Signals, ...]
     """How the server is ended, one after the other, while there are changes."""
+    seconds_max: float
 
 
 class Campaign:
@@ -79,7 +80,7 @@ class Campaign:
         what writers and readers were told, and the histories that the server gave. Raises AssertionError for any difference."""
         async with self._served, pal.connect(self._served.url, **self._settings) as client:
             await self._writer(0, client).create_all()
-            with anyio.fail_after(30 + self._scale.changes / 200):
+            with anyio.fail_after(self._scale.seconds_max):
                 async with self._exits:
                     await self._read_and_write(client)
             await self._read_histories(client)

@@ -6,6 +6,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
     def concerns(self, entry: Entry) -> bool:
         """Whether the entry is of what is followed, met by the conditions or not."""
-        return entry.branch == self.branch and re.fullmatch(_expression(self.pattern), entry.document) is not None
+        return entry.branch == self.branch and _is_match(self.pattern, entry.document)
 
     def wants(self, entry: Entry) -> bool:
         tags = entry.tags
@@ -54,8 +55,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _expression(pattern: str) -> str:
-    return re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
+@cache
+def _is_match(pattern: str, document: str) -> bool:
+    expression = re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
+    return re.fullmatch(expression, document) is not None
 
 
 def _meet(path: str, other: str) -> bool:

@@ -43,7 +43,7 @@ class Reader:
     ) -> None:
         self.plan = plan
         self.told = Told()
-        self.entered = anyio.Event()
+        self._entered = False
         self.states: list[str] = []
         self._url = url
         self._settings = settings
@@ -68,7 +68,7 @@ class Reader:
                 self._changes = changes = self._subscribe(one, cursor)
                 try:
                     async with changes:
-                        if not self.entered.is_set():
+                        if not self._entered:
                             self._begin(changes)
                         await (self._read_groups(changes) if self.plan.grouped else self._read(changes))
                 except Overloaded:
@@ -99,7 +99,7 @@ class Reader:
     def _begin(self, changes: pal.Subscription) -> None:
         if self.plan.start in ("now", "cursor"):
             self._after = _position(changes.cursor)
-        self.entered.set()
+        self._entered = True
 
     def _on_state(self, state: str) -> None:
         self.states.append(state)
@@ -113,7 +113,8 @@ class Reader:
         """Until it leaves."""
         async for change in changes:
             if change.snapshot:
-                assert change.document not in self._shown
+                # A snapshot that was cut is begun again, and may show what has changed meanwhile.
+                assert change.version > self._shown.get(change.document, (0, 0))[0]
                 self._shown[change.document] = (change.version, hash_of_value(change.value))
             else:
                 self._take(change)

@@ -70,6 +70,8 @@ class Proxy:
         clog_seconds: float = 0.2,
     ) -> None:
         self.seen: Counter[Manner | End] = Counter()
+        self.is_calm = False
+        """Whether connections that come get no trouble."""
         self.port = 0
         self.chance = chance
         self.server_port = server_port
@@ -77,7 +79,6 @@ class Proxy:
         self.clog_seconds = clog_seconds
         self._manners = manners
         self._ends = ends
-        self._calm = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._late: list[asyncio.Event] = []
         """Each lets go of bytes that were kept."""
@@ -107,23 +108,24 @@ class Proxy:
 
     async def calm(self) -> None:
         """Ends every connection, and gives no trouble to those that come."""
-        self._calm = True
+        self.is_calm = True
         await self.cut_all()
 
     # --- for its connections -------------------------------------------------------------------------------------
 
     def fate(self) -> tuple[Manner, End]:
-        if self._calm:
+        if self.is_calm:
             return Manner.PLAIN, End.NONE
         manner, end = self.chance.choice(self._manners), self.chance.choice(self._ends)
         self.seen[manner] += 1
         return manner, end
 
-    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """A task that ends with the proxy at the latest."""
+    def start(self, work: Coroutine[Any, Any, None], writer: asyncio.StreamWriter) -> asyncio.Task[None]:
+        """A task that ends with the proxy at the latest, also before it has begun; writer: of a connection that ends with it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: writer.transport.abort())
         return task
 
     def spoke(self) -> None:
@@ -148,7 +150,10 @@ class Proxy:
             await _close(streams[1])
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.start(_Connection(self, (reader, writer)).carry())
+        if self._listener.is_serving():
+            self.start(_Connection(self, (reader, writer)).carry(), writer)
+        else:
+            writer.transport.abort()
 
 
 class _Way:
@@ -177,9 +182,9 @@ class _Connection:
         self._up: _Way
         self._manner, self._end = proxy.fate()
         self._left_bytes = round(self._chance.expovariate(1 / proxy.bytes_mean))
+        """How much it still carries before it ends."""
         if self._end is End.KEPT:  # a hello that came late would be that of the newer connection
             self._left_bytes += _GREETING_BYTES_MAX
-        """How much it still carries before it ends."""
 
     async def carry(self) -> None:
         """Until one side has closed it, or it has ended as it was to."""
@@ -213,7 +218,7 @@ class _Connection:
         try:
             await reader.read(1)
         finally:
-            self._proxy.start(_swallow_and_close(reader, writer))
+            self._proxy.start(_swallow_and_close(reader, writer), writer)
         self._server[1].write(hello)
 
     async def _pass_both(self) -> bool:
@@ -268,7 +273,7 @@ class _Connection:
         """Whether the connection to the server is another's now."""
         self._proxy.seen[self._end] += 1
         if self._end is End.STALLED:
-            swallowing = self._proxy.start(_swallow(self._server[0]))
+            swallowing = self._proxy.start(_swallow(self._server[0]), self._server[1])
             await _swallow(self._client[0])
             swallowing.cancel()
         elif self._end is End.KEPT:
@@ -276,7 +281,7 @@ class _Connection:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_KEPT_SECONDS_MAX):
                     kept += await self._client[0].read(_READ_BYTES)
-            self._proxy.start(self._proxy.deliver_late(self._server, kept))
+            self._proxy.start(self._proxy.deliver_late(self._server, kept), self._server[1])
             self._client[1].transport.abort()
             return True
         else:

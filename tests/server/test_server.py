@@ -180,9 +180,10 @@ async def _fail_inside(path: Path) -> None:
 
 
 async def test_a_body_that_is_cancelled_closes_the_store_too(tmp_path: Path) -> None:
-    with anyio.move_on_after(0.2) as scope:
+    with anyio.CancelScope() as scope:
         async with pal.Server(tmp_path / "state.db") as server, server.connect() as client:
             await client.create("a", 1)
+            scope.cancel()
             await anyio.sleep_forever()
     assert scope.cancelled_caught
     async with pal.Server(tmp_path / "state.db") as server, server.connect() as client:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 import palimpsest as pal
-from palimpsest.errors import InvalidPerspective, NotWritable, PalimpsestError
+from palimpsest.errors import InvalidPerspective, NotWritable
 from palimpsest.state.lens import make_lens
 from palimpsest.state.masks import masking
 from palimpsest.state.paths import parse_path

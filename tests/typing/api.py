@@ -159,6 +159,19 @@ async def keeping(client: pal.Client) -> None:
     assert_type(await client.import_history(["{}", b"{}", {}], on_progress=tell), ImportReport)
 
 
+async def named_subscriptions(client: pal.Client) -> None:
+    async with client.subscribe("notes/*", name="billing", ack_seconds=2.5, tries_max=3, unacked_max=100) as changes:
+        change = await anext(changes)
+        assert_type(change.tries, int)
+        await changes.ack(change)
+        await changes.nack(change, reason="no", delay_seconds=1)
+    assert_type(await client.subscriptions(), list[pal.SubscriptionState])
+    state = await client.subscription_state("billing")
+    assert_type(state.dead_letters, tuple[pal.DeadLetter, ...])
+    assert_type(await client.redrive("billing", *state.dead_letters), str)
+    assert_type(await client.delete_subscription("billing", by="ana"), None)
+
+
 async def subscriptions(client: pal.Client) -> None:
     async with client.subscribe("notes/*", start="beginning", values=True) as changes:
         assert_type(changes, pal.Subscription)
