@@ -57,6 +57,8 @@ def from_plain(value: Any, hint: Any) -> Any:
         return tuple(from_plain(item, each) for item, each in zip(value, inner, strict=True))
     if value is not None and type(None) in arguments:
         return from_plain(value, arguments[0])
+    if len(arguments) > 1 and isinstance(value, dict) and "type" in value:  # one of several messages
+        return from_plain(value, MESSAGES["server"][value["type"]])
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct) and value is not None:
         hints = typing.get_type_hints(hint)
         return hint(**{name: from_plain(value[name], hints[name]) for name in hint.__struct_fields__})
@@ -134,7 +136,7 @@ def test_the_page_knows_every_error_code_and_its_data() -> None:
     assert told == {name: fields for name, fields in known.items() if name not in FAMILIES}
 
 
-FAMILIES = {"usage", "cursor", "overload", "protocol", "link", "storage"}
+FAMILIES = {"access", "usage", "cursor", "overload", "protocol", "link", "storage"}
 """Errors that only group others, and never travel."""
 
 
