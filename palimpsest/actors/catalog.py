@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+
+import anyio
 
 from palimpsest.actors.stream import ends
 from palimpsest.errors import DocumentNotFound, PalimpsestError
@@ -23,6 +26,7 @@ log = get_logger("palimpsest.actors")
 
 KEPT = (PERSPECTIVES, SCHEMAS, ROLES, TOKENS)
 _ANY_DEPTH = 1 << 30
+_LOADED_TOGETHER = 128
 
 
 class Catalog:
@@ -47,12 +51,13 @@ class Catalog:
     ) -> None:
         """At the start. names_of: what there is that begins with a prefix, after a name; deleted ones, too."""
         for prefix in KEPT:
+            names: list[str] = []
             async for name in names_of(prefix, ""):
-                try:
-                    found = await ask(Get(0, name))
-                except DocumentNotFound:
-                    continue
-                self._put(name, decode_value(found.value))
+                names.append(name)
+                if len(names) == _LOADED_TOGETHER:
+                    await self._load(names, ask)
+                    names.clear()
+            await self._load(names, ask)
 
     def on_durable(self, event: Event) -> None:
         """event: of a document whose name begins with `$`."""
@@ -73,12 +78,9 @@ class Catalog:
         if not document.startswith(PERSPECTIVES):
             return
         name = document.removeprefix(PERSPECTIVES)
-        others = {other: said for other, said in self._perspectives.items() if other != name}
-        if deleted:
-            if name in self._perspectives:
-                check_perspectives(others)
-        else:
-            check_perspectives({**others, name: parse_perspective(name, value)})
+        known = self._perspectives.get(name)
+        said = None if deleted else parse_perspective(name, value)
+        check_perspectives(_concerned(self._perspectives, name, known, said))
 
     def lens(self, name: str, level: int | None) -> Lens:
         """level: of the family `name`. Raises PerspectiveNotFound, or InvalidPerspective."""
@@ -87,6 +89,15 @@ class Catalog:
         if lens is None:
             lens = self._lenses[key] = make_lens(self._perspectives, name, level)
         return lens
+
+    async def _load(self, names: Sequence[str], ask: Callable[[Get], Awaitable[Document]]) -> None:
+        async def load(name: str) -> None:
+            with suppress(DocumentNotFound):
+                self._put(name, decode_value((await ask(Get(0, name))).value))
+
+        async with anyio.create_task_group() as tasks:
+            for name in names:
+                tasks.start_soon(load, name)
 
     def _put(self, name: str, value: Value) -> None:
         self.values[name] = value
@@ -110,3 +121,25 @@ class Catalog:
     def _forget_perspective(self, name: str) -> None:
         self._perspectives.pop(name, None)
         self._lenses.clear()
+
+
+def _concerned(
+    perspectives: Mapping[str, Perspective], name: str, known: Perspective | None, said: Perspective | None
+) -> dict[str, Perspective]:
+    """What there is to check when `name`, which was `known`, becomes `said`: that, and all that is bound to either by what they extend
+    and by families, step by step. The others were checked when they were written."""
+    others = {other: each for other, each in perspectives.items() if other != name}
+    found = {} if said is None else {name: said}
+    bound = [each for each in (known, said) if each is not None]
+    names: set[str | None] = {name, *(each.extends for each in bound)} - {None}
+    families: set[str | None] = {each.family for each in bound} - {None}
+    while more := [
+        other
+        for other, each in others.items()
+        if other in names or each.extends in names or each.family in families
+    ]:
+        for other in more:
+            each = found[other] = others.pop(other)
+            names |= {other, each.extends} - {None}
+            families |= {each.family} - {None}
+    return found
