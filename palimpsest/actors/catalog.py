@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import anyio
 
 from palimpsest.actors.stream import ends
-from palimpsest.errors import DocumentNotFound, PalimpsestError
+from palimpsest.errors import DocumentNotFound, InvalidValue, PalimpsestError
 from palimpsest.logs import get_logger
 from palimpsest.protocol.messages import Document, Get
 from palimpsest.state.definitions import PERSPECTIVES, Perspective, parse_perspective
 from palimpsest.state.lens import Lens, make_lens
 from palimpsest.state.ops import decode_delta
 from palimpsest.state.perspectives import check_perspectives
+from palimpsest.state.roles import ADMIN
 from palimpsest.state.schemas import SCHEMAS, Schemas
 from palimpsest.state.system import ROLES, TOKENS, check_system
+from palimpsest.state.tokens import parse_token
 from palimpsest.state.values import Value, decode_value
 from palimpsest.state.working import apply_delta
 from palimpsest.storage.events import Event
@@ -73,14 +76,24 @@ class Catalog:
             watcher(name)
 
     def check(self, document: str, value: Value | None, *, deleted: bool = False) -> None:
-        """As `check_system`, and whether what several documents say goes together. Raises InvalidPerspective, too."""
+        """As `check_system`, and whether what several documents say goes together. Raises InvalidPerspective and InvalidValue, too."""
         check_system(document, value, deleted=deleted)
+        if document.startswith(TOKENS) and not deleted:
+            self._check_token(document, value)
         if not document.startswith(PERSPECTIVES):
             return
         name = document.removeprefix(PERSPECTIVES)
         known = self._perspectives.get(name)
         said = None if deleted else parse_perspective(name, value)
         check_perspectives(_concerned(self._perspectives, name, known, said))
+
+    def _check_token(self, document: str, value: Any) -> None:
+        """With the first one the server is open no longer: it has to be one that can make others."""
+        others = any(name.startswith(TOKENS) and name != document for name in self.values)
+        token = parse_token(value)
+        if not others and (ADMIN not in token.roles or token.expires_at is not None):
+            reason = "the first token has the role admin, and no end"
+            raise InvalidValue(f"{document!r}: {reason}, or nobody could make another", path="roles", reason=reason)
 
     def lens(self, name: str, level: int | None) -> Lens:
         """level: of the family `name`. Raises PerspectiveNotFound, or InvalidPerspective."""
@@ -134,9 +147,7 @@ def _concerned(
     names: set[str | None] = {name, *(each.extends for each in bound)} - {None}
     families: set[str | None] = {each.family for each in bound} - {None}
     while more := [
-        other
-        for other, each in others.items()
-        if other in names or each.extends in names or each.family in families
+        other for other, each in others.items() if other in names or each.extends in names or each.family in families
     ]:
         for other in more:
             each = found[other] = others.pop(other)

@@ -616,9 +616,10 @@ class Feed:
         if subscription.policy == "latest":
             for row in reversed(rows):
                 name = row.event.document
-                if name not in found and subscription.follows(row.event):
-                    if subscription.lens is None or await self._made(subscription, row, archived) is not None:
-                        found[name] = row.position
+                if name in found or not subscription.follows(row.event):
+                    continue
+                if subscription.lens is None or await self._made(subscription, row, archived) is not None:
+                    found[name] = row.position
         return found
 
     async def _send(self, subscription: Subscription, row: Row, archived: int) -> None:

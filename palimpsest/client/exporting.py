@@ -1,4 +1,8 @@
-"""Documents with their full history, out of a server. What a line is, `history_lines` knows; which streams, `branch_order`."""
+"""Documents with their full history, out of a server. What a line is, `history_lines` knows; which streams, `branch_order`.
+
+Through a perspective, only `main` of each document can be exported, in the view's words: what is said of versions, and of branches, is
+in no view.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from palimpsest.client.branch_order import Stream, branch_streams, streams_behin
 from palimpsest.client.history_lines import header_line, stands_alone, to_line
 from palimpsest.client.listing import name_pages
 from palimpsest.client.session import Session
+from palimpsest.client.viewing import View, show
 from palimpsest.errors import BranchNotFound, DocumentNotFound, InvalidRequest, VersionPruned
 from palimpsest.protocol import messages as m
 from palimpsest.state.names import Pattern
@@ -28,12 +33,21 @@ Lines = list[dict[str, Any]]
 
 
 class Export:
-    """after: (document, branch, version), the place to go on behind. Raises InvalidName or InvalidRequest."""
+    """after: (document, branch, version), the place to go on behind. view: what documents are seen through, if anything. Raises
+    InvalidName or InvalidRequest."""
 
-    def __init__(self, session: Session, documents: str, after: tuple[str, str, int] | None) -> None:
+    def __init__(
+        self, session: Session, documents: str, after: tuple[str, str, int] | None, view: View | None = None
+    ) -> None:
         self._session = session
         self._pattern = Pattern.parse(documents)
+        self._view = view
+        self._branches = (RECORD, MAIN) if view is None else (MAIN,)
+        """Of each document, what comes first."""
         self._after = None if after is None else _check_after(after, self._pattern)
+        if view is not None and self._after is not None and self._after[1] != MAIN:
+            reason = f"after names the branch {self._after[1]!r}, and an export through a perspective has only {MAIN!r}"
+            raise InvalidRequest(reason, reason="after")
 
     async def pages(self) -> AsyncGenerator[Lines, None]:
         """Raises InvalidRequest where the document of `after` never had such a branch."""
@@ -49,15 +63,22 @@ class Export:
                 streams = [
                     Stream(name, branch)
                     for name in names[place : place + _DOCUMENTS_TOGETHER]
-                    for branch in (RECORD, MAIN)
+                    for branch in self._branches
                 ]
                 pages = await asyncio.gather(*map(self._page, streams))
-                for index in range(0, len(streams), 2):
-                    async for lines in self._document(streams[index : index + 2], pages[index : index + 2]):
+                each = len(self._branches)
+                for index in range(0, len(streams), each):
+                    async for lines in self._document(streams[index : index + each], pages[index : index + each]):
                         yield lines
 
     async def _names(self, after: str) -> AsyncGenerator[Sequence[str], None]:
         """Of all documents that match, by name."""
+        if self._view is not None:
+            async for names in name_pages(
+                self._session, self._pattern.text, after=after, deleted=True, view=self._view
+            ):
+                yield names
+            return
         others = self._only_on_branches(after)
         other = await anext(others, None)
         async for names in name_pages(self._session, self._pattern.text, after=after, deleted=True):
@@ -88,7 +109,11 @@ class Export:
     async def _document(
         self, streams: Sequence[Stream], pages: Sequence[m.Versions | None]
     ) -> AsyncGenerator[Lines, None]:
-        """streams: of its record and of `main`, and the first page of each."""
+        """streams: of its record and of `main`, or of `main` alone, and the first page of each."""
+        if self._view is not None:
+            async for lines in self._stream(streams[0], pages[0]):
+                yield lines
+            return
         (record, main), (said, page) = streams, pages
         newest = record.first - 1
         async for lines in self._stream(record, said):
@@ -112,6 +137,8 @@ class Export:
             main = Stream(document, MAIN, version + 1)
             async for lines in self._stream(main, await self._page(main)):
                 yield lines
+        if self._view is not None:
+            return
         for stream in await self._streams_behind(document, (branch, version)):
             async for lines in self._stream(stream, await self._page(stream)):
                 yield lines
@@ -146,7 +173,7 @@ class Export:
             limit=self._session.settings.page_items,
         )
         try:
-            return await ask(self._session, m.Versions, message)
+            return await ask(self._session, m.Versions, show(self._view, message))
         except (DocumentNotFound, BranchNotFound):
             return None
 
@@ -169,6 +196,8 @@ class Export:
     async def _line(self, stream: Stream, entry: m.Entry, previous: int) -> dict[str, Any] | None:
         """previous: the version that an importer has before it; 0: none. None where the version is not kept any more by now."""
         document, branch = stream.document, stream.branch
+        if self._view is not None:  # what it comes from beside the one before it is not there
+            entry = msgspec.structs.replace(entry, parents=None)
         base = None if entry.parents is None else entry.parents.base
         follows = entry.version == previous + 1
         if stream.last is not None and base is not None and await self._value(document, base) is None:
@@ -182,7 +211,7 @@ class Export:
     async def _value(self, document: str, node: Node) -> Raw | None:
         """Encoded; None where it is not kept any more."""
         try:
-            return (await ask(self._session, m.Document, m.Get(0, document, *node))).value
+            return (await ask(self._session, m.Document, show(self._view, m.Get(0, document, *node)))).value
         except (VersionPruned, DocumentNotFound, BranchNotFound):
             return None
 

@@ -16,6 +16,7 @@ from palimpsest.client.requests import check, check_numbers, make_meta, make_pat
 from palimpsest.client.results import Version
 from palimpsest.client.session import Session
 from palimpsest.client.transfer import Export, Import
+from palimpsest.client.viewing import make_view
 from palimpsest.errors import InvalidRequest
 from palimpsest.protocol import messages as m
 from palimpsest.state.delta import AnyPath
@@ -117,7 +118,13 @@ class Keeping:
     # --- in and out ----------------------------------------------------------------------------------------------
 
     def export(
-        self, documents: str = "**", *, after: tuple[str, str, int] | None = None
+        self,
+        documents: str = "**",
+        *,
+        after: tuple[str, str, int] | None = None,
+        perspective: str | None = None,
+        family: str | None = None,
+        level: int | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
         """The documents that match with all that is kept of their history, as plain maps that JSON can hold: a header, and one
         for each version; see `palimpsest.client.history_lines`. Deleted documents are among them, and so is what was said of
@@ -125,10 +132,15 @@ class Keeping:
 
         They come by document; of each, what was said of its versions, `main`, and each branch behind what it starts from. after: such a
         place, (document, branch, version); it goes on behind it, without a
-        header. Each document is as of its own moment. Raises InvalidName, and InvalidRequest.
+        header. Each document is as of its own moment.
+
+        perspective, or family and level: the versions of `main` that changed what is seen through it, with its deltas and values; those
+        that did not are missing, and so are branches, request ids, and what was said of versions in `$versions`.
+
+        Raises InvalidName, InvalidRequest, and PerspectiveNotFound.
         """
         check(documents, MAIN)
-        return Paged(Export(self._session, documents, after).pages())
+        return Paged(Export(self._session, documents, after, make_view(perspective, family, level)).pages())
 
     async def import_history(
         self, lines: Iterable[Line] | AsyncIterable[Line], *, on_progress: OnProgress | None = None

@@ -99,13 +99,15 @@ class Store:
 
 async def test_what_does_not_parse_is_as_if_it_were_not_there() -> None:
     catalog = Catalog()
-    store = Store({
-        f"{AT}bad": {"include": 7},
-        f"{AT}gone": None,
-        f"{AT}good": {"include": ["a"]},
-        f"{AT}orphan": {"extends": "bad"},
-        SCHEMA: {"documents": "d/*", "schema": {"type": 7}},
-    })
+    store = Store(
+        {
+            f"{AT}bad": {"include": 7},
+            f"{AT}gone": None,
+            f"{AT}good": {"include": ["a"]},
+            f"{AT}orphan": {"extends": "bad"},
+            SCHEMA: {"documents": "d/*", "schema": {"type": 7}},
+        }
+    )
     await catalog.load(store.names_of, store.ask)
     assert catalog.lens("good", None).name == "good"
     for name in ("bad", "gone"):
@@ -207,7 +209,9 @@ async def test_a_schema_is_put_while_writes_are_under_way(open_house: Any) -> No
         for number in range(3):
             await peer.create(f"d/{number}", {"n": 1})
         before = [peer.send(m.Update, f"d/{number}", sets(n="text")) for number in range(2)]
-        put = peer.send(m.Create, SCHEMA, raw({"documents": "d/*", "schema": {"properties": {"n": {"type": "integer"}}}}))
+        put = peer.send(
+            m.Create, SCHEMA, raw({"documents": "d/*", "schema": {"properties": {"n": {"type": "integer"}}}})
+        )
         between = peer.send(m.Update, "d/2", sets(n="text"))
         for id in (*before, put, between):
             await peer.answer(id)

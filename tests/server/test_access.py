@@ -93,6 +93,15 @@ async def test_the_first_token_closes_the_server(tmp_path: Any) -> None:
             await pal.connect(url).open()
 
 
+async def test_the_first_token_is_one_that_can_make_others() -> None:
+    async with pal.Server.memory() as server, server.connect() as client:
+        for said in ({"roles": ["reader"]}, {"roles": ["admin"], "expires_at": 1 << 60}):
+            token = {"principal": "ana", "digest": "0" * 64, "created_at": 1, **said}
+            with pytest.raises(InvalidValue, match="the first token has the role admin, and no end"):
+                await client.create("$system/tokens/000000000001", token)
+        assert (await client.ping()) >= 0  # it is open as before
+
+
 async def test_a_token_that_is_revoked_ends_its_connections_and_no_others() -> None:
     async with pal.Server.memory() as server:
         root = await first_token(server)
