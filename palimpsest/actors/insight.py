@@ -37,7 +37,14 @@ from palimpsest.storage.contracts import Row
 from palimpsest.words import RECORD, Meta, Node, Parents
 
 _NO_DELTA = Raw(b"\x90")
-PRUNED: Final[Any] = object()
+
+
+class _Pruned:
+    def __repr__(self) -> str:
+        return "PRUNED"
+
+
+PRUNED: Final[Any] = _Pruned()
 """In place of a value that is not kept any more."""
 
 _PATH_BYTES = 16

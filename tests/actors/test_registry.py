@@ -160,7 +160,7 @@ async def test_an_event_that_does_not_fit_is_an_error_of_its_document_only(open_
         event = msgspec.structs.replace(sound.event, delta=raw([[1, ["absent"], 1]]))
         rows[0] = msgspec.structs.replace(sound, event=event)
         kept, house.archive._snapshots = house.archive._snapshots, {}
-        async with house.running():
+        async with house.running(inline_archiver=False):
             peer = house.peer()
             bad, good = peer.send(m.Get, "bad"), peer.send(m.Get, "good")
             with pytest.raises(Exception, match="the server failed"):

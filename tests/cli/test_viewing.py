@@ -55,7 +55,7 @@ def test_writing_through_a_perspective(palimpsest, story) -> None:
     assert json.loads(palimpsest("get", "notes/1").stdout) == {"title": "C", "secret": "deeper"}
     for words in (["update", "notes/1", "secret=x"], ["update", "notes/1", "none=x"]):
         refused = palimpsest(*words, "--perspective", "public")
-        assert refused.exit_code == 2
+        assert refused.exit_code == 10
         assert "cannot be written" in refused.stderr
 
 
