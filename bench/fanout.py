@@ -26,7 +26,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import AsyncExitStack, AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -172,7 +172,10 @@ async def _open_palimpsest(port: int, crowd: Crowd, arrivals: Arrivals) -> Async
         followed = await few_at_once(subscribe, clients * crowd.per_connection)
 
         def publish(number: int) -> Awaitable[object]:
-            delta = {workload.field_name(number): workload.field_text(number), workload.COUNTER: palimpsest.Increment(1)}
+            delta = {
+                workload.field_name(number): workload.field_text(number),
+                workload.COUNTER: palimpsest.Increment(1),
+            }
             return writer.update(_DOCUMENT, delta)
 
         await stack.enter_async_context(_readers(map(read, followed)))

@@ -26,6 +26,7 @@ def print_results(results: Results, console: Console) -> None:
         ("Documents", results.documents),
         ("History", results.history),
         ("Branches", results.branches),
+        ("Synchronizing", results.sync),
     ):
         if figures:
             console.print(_single_table(title, figures))

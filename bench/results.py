@@ -67,6 +67,7 @@ class Results(msgspec.Struct, frozen=True):
     skipped: Sequence[str]
     history: Sequence[Single] = ()
     branches: Sequence[Single] = ()
+    sync: Sequence[Single] = ()
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"

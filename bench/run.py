@@ -28,6 +28,7 @@ from bench.peer import Peer
 from bench.processes import PeerFailed
 from bench.redis_peer import RedisPeer
 from bench.results import Comparison, Results, Single
+from bench.sync import SyncSize, measure_sync
 
 OUT = Path(__file__).with_name("out")
 WORK = (
@@ -35,7 +36,7 @@ WORK = (
     "Palimpsest: `serve` as it comes, its archiver running, request ids, digests and limits on. "
     "Redis: appendonly yes, appendfsync always, a script of HSET, HINCRBY, XADD and PUBLISH."
 )
-PARTS = ("floor", "python", "server", "documents", "history", "branches")
+PARTS = ("floor", "python", "server", "documents", "history", "branches", "sync")
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -44,14 +45,25 @@ class Size(msgspec.Struct, frozen=True):
     store: StoreSize
     history: HistorySize
     branches: BranchesSize
+    sync: SyncSize
 
 
 SIZES = {
     "tiny": Size(
-        Pace(1, 0.1, 0.3, 50), 0.1, StoreSize(256, 8), HistorySize(2_000, 2_000, 5), BranchesSize(500, 1_000, 5)
+        Pace(1, 0.1, 0.3, 50),
+        0.1,
+        StoreSize(256, 8),
+        HistorySize(2_000, 2_000, 5),
+        BranchesSize(500, 1_000, 5),
+        SyncSize((200,)),
     ),
     "small": Size(
-        Pace(2, 0.5, 1.5, 1_000), 0.5, StoreSize(5_000, 20), HistorySize(100_000, 100_000), BranchesSize(10_000, 10_000)
+        Pace(2, 0.5, 1.5, 1_000),
+        0.5,
+        StoreSize(5_000, 20),
+        HistorySize(100_000, 100_000),
+        BranchesSize(10_000, 10_000),
+        SyncSize((1_000, 10_000)),
     ),
     "full": Size(
         Pace(5, 1.0, 3.0, 1_000),
@@ -59,6 +71,7 @@ SIZES = {
         StoreSize(50_000, 20),
         HistorySize(100_000, 1_000_000),
         BranchesSize(100_000, 10_000),
+        SyncSize((1_000, 10_000, 100_000)),
     ),
 }
 
@@ -101,6 +114,10 @@ class Bench:
         self._watch("branches")
         return measure_branches(self._directory, self._size.branches)
 
+    def sync(self) -> list[Single]:
+        self._watch("sync")
+        return measure_sync(self._directory, self._size.sync)
+
     def _start_peers(self, stack: ExitStack) -> list[Peer]:
         peers: list[Peer] = [stack.enter_context(PalimpsestPeer(self._directory))]
         if redis_peer.executable() is not None:
@@ -134,7 +151,8 @@ def measure(size_name: str, parts: list[str], directory: Path, *, require_all: b
     documents = bench.documents() if "documents" in parts else []
     history = bench.history() if "history" in parts else []
     branches = bench.branches() if "branches" in parts else []
-    return Results(at, size_name, described, WORK, compared, floor, documents, bench.skipped, history, branches)
+    sync = bench.sync() if "sync" in parts else []
+    return Results(at, size_name, described, WORK, compared, floor, documents, bench.skipped, history, branches, sync)
 
 
 def main() -> None:

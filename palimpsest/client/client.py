@@ -22,6 +22,7 @@ from palimpsest.client.parts import Key, make_parts
 from palimpsest.client.past import Past
 from palimpsest.client.places import maybe_at, one_place
 from palimpsest.client.reactions import Handler, OnError, Reaction
+from palimpsest.client.reconciling import Reconciling
 from palimpsest.client.reconnecting import OnReconnect
 from palimpsest.client.requests import (
     Changes,
@@ -104,6 +105,7 @@ class Client(Past, Keeping, Branching):
         if not isinstance(self.client_id, str) or not 1 <= len(self.client_id) <= CLIENT_ID_CHARACTERS_MAX:
             raise InvalidRequest(f"a client id has 1 to {CLIENT_ID_CHARACTERS_MAX} characters", reason="client_id")
         check_texts(token=token)
+        self._reconciling = Reconciling(self)
 
     # --- coming and going ----------------------------------------------------------------------------------------
 
@@ -144,6 +146,11 @@ class Client(Past, Keeping, Branching):
     def retention(self) -> Policies:
         """The policies that say how much of the past is kept."""
         return Policies(self)
+
+    @property
+    def reconcile(self) -> Reconciling:
+        """Documents and systems outside, kept in step."""
+        return self._reconciling
 
     @property
     def limits(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Any
 from palimpsest.errors import InvalidName, InvalidValue
 from palimpsest.state.names import Pattern, check_branch
 from palimpsest.state.retention import parse_retention
+from palimpsest.state.sources import PLANS, RUNS, SNAPSHOTS, SOURCES, check_any, check_map, parse_source
 from palimpsest.state.values import Value, thaw
 
 BRANCHES = "$system/branches/"
@@ -54,6 +55,10 @@ _CHECKS: dict[str, tuple[Callable[[Value], Any], bool]] = {
     "$system/retention/": (parse_retention, False),
     BRANCHES: (check_shared, True),
     MERGES: (_check_merge, False),
+    SOURCES: (parse_source, False),
+    SNAPSHOTS: (check_any, False),
+    PLANS: (check_map, True),
+    RUNS: (check_map, True),
 }
 """What a value has to pass, by what the document's name starts with; and whether more than one segment may follow."""
 
