@@ -6,6 +6,7 @@ HOST ?= 127.0.0.1
 PORT ?= 7411
 STORE ?= state.db
 SIZE ?= small
+DIFFSYNC ?= ../diffsync
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test docs lint format types bench soak requirements clean
+.PHONY: help setup serve test docs lint format types bench soak diffsync requirements clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -50,6 +51,9 @@ bench: $(VENV)/.dev $(VENV)/.bench  ## Measure beside Redis: SIZE=tiny, small or
 
 soak: $(VENV)/.dev  ## Run the long tests, which kill servers and break disks for minutes.
 	$(BIN)/python -m pytest -m soak $(ARGS)
+
+diffsync: $(VENV)/.dev  ## Run DiffSync's own tests on our classes: DIFFSYNC=path of a checkout.
+	$(BIN)/python tests/sync/upstream.py "$(DIFFSYNC)" $(ARGS)
 
 requirements: $(BIN)/pip  ## Pin the dependencies of pyproject.toml again: UPGRADE=1 takes the newest of each.
 	$(PIP) uv

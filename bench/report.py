@@ -28,6 +28,7 @@ def print_results(results: Results, console: Console) -> None:
         ("Branches", results.branches),
         ("Feeds", results.feeds),
         ("Perspectives", results.perspectives),
+        ("Synchronizing", results.sync),
     ):
         if figures:
             console.print(_single_table(title, figures))

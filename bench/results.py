@@ -69,6 +69,7 @@ class Results(msgspec.Struct, frozen=True):
     branches: Sequence[Single] = ()
     feeds: Sequence[Single] = ()
     perspectives: Sequence[Single] = ()
+    sync: Sequence[Single] = ()
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"

@@ -31,6 +31,7 @@ from bench.processes import PeerFailed
 from bench.redis_peer import RedisPeer
 from bench.results import Comparison, Results, Single
 from bench.sockets_peer import SocketsPeer, sockets_figures
+from bench.sync import SyncSize, measure_sync
 
 OUT = Path(__file__).with_name("out")
 WORK = (
@@ -38,7 +39,7 @@ WORK = (
     "Palimpsest: `serve` as it comes, its archiver running, request ids, digests and limits on. "
     "Redis: appendonly yes, appendfsync always, a script of HSET, HINCRBY, XADD and PUBLISH."
 )
-PARTS = ("floor", "python", "server", "documents", "history", "branches", "feeds", "perspectives")
+PARTS = ("floor", "python", "server", "documents", "history", "branches", "feeds", "perspectives", "sync")
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -49,6 +50,7 @@ class Size(msgspec.Struct, frozen=True):
     branches: BranchesSize
     feeds: FeedsSize
     perspectives: PerspectivesSize
+    sync: SyncSize
 
 
 SIZES = {
@@ -60,6 +62,7 @@ SIZES = {
         BranchesSize(500, 1_000, 5),
         FeedsSize(100, 10, 1_000, 1_000, rounds=1),
         PerspectivesSize(2_000, 100, 20, 1),
+        SyncSize((200,)),
     ),
     "small": Size(
         Pace(2, 0.5, 1.5, 1_000),
@@ -69,6 +72,7 @@ SIZES = {
         BranchesSize(10_000, 10_000),
         FeedsSize(1_000, 100, 20_000, 10_000, rounds=2),
         PerspectivesSize(20_000, 1_000, 50),
+        SyncSize((1_000, 10_000)),
     ),
     "full": Size(
         Pace(5, 1.0, 3.0, 1_000),
@@ -78,6 +82,7 @@ SIZES = {
         BranchesSize(100_000, 10_000),
         FeedsSize(1_000, 400, 100_000, 10_000),
         PerspectivesSize(50_000, 1_000, 100),
+        SyncSize((1_000, 10_000, 100_000)),
     ),
 }
 
@@ -134,6 +139,10 @@ class Bench:
         self._watch("perspectives")
         return measure_perspectives(self._directory, self._size.perspectives)
 
+    def sync(self) -> list[Single]:
+        self._watch("sync")
+        return measure_sync(self._directory, self._size.sync)
+
     def _start_peers(self, stack: ExitStack) -> list[Peer]:
         peers: list[Peer] = [stack.enter_context(PalimpsestPeer(self._directory))]
         if redis_peer.executable() is not None:
@@ -170,9 +179,10 @@ def measure(size_name: str, parts: list[str], directory: Path, *, require_all: b
     deliveries = bench.deliveries() if "feeds" in parts else []
     feeds = [*sockets_figures(deliveries), *bench.feeds()] if "feeds" in parts else []
     perspectives = bench.perspectives() if "perspectives" in parts else []
+    sync = bench.sync() if "sync" in parts else []
     compared += deliveries
     said = (at, size_name, described, WORK, compared)
-    return Results(*said, floor, documents, bench.skipped, history, branches, feeds, perspectives)
+    return Results(*said, floor, documents, bench.skipped, history, branches, feeds, perspectives, sync)
 
 
 def main() -> None:

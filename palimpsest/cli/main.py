@@ -23,6 +23,7 @@ from palimpsest.cli import (
     merging,
     perspectives,
     proof,
+    reconcile,
     roles,
     schemas,
     serve,
@@ -80,6 +81,23 @@ class _All(LateCommands):
             conflicts.resolve, "resolve", """resolve 25e8ff5e866a6821 title=theirs 'meta.stars:=12' --all ours"""
         ),
         "abandon": command(conflicts.abandon, "abandon", "abandon 25e8ff5e866a6821"),
+        "reconcile": group(
+            "reconcile",
+            "Keep documents and systems outside in step.",
+            {
+                "sources": (reconcile.sources, "reconcile sources"),
+                "add": (
+                    reconcile.add,
+                    "reconcile add netbox --documents inventory --adapter mine:make --max-deletes 10%",
+                ),
+                "plan": (reconcile.plan, "reconcile plan netbox"),
+                "apply": (reconcile.apply, "reconcile apply netbox/000660c8ffed0494-d7446267 --select model=site"),
+                "run": (reconcile.run, "reconcile run netbox"),
+                "runs": (reconcile.runs, "reconcile runs netbox"),
+                "show": (reconcile.show, "reconcile show netbox/000660c8ffed08b3-bd1b1ec8"),
+                "push": (reconcile.push, "reconcile push netbox < snapshot.json"),
+            },
+        ),
         "prune": command(keeping.prune, "prune", "prune 'logs/**' --versions 100 --age 30d"),
         "retention": group(
             "retention",

@@ -24,6 +24,7 @@ from palimpsest.client.asking import OnProgress
 from palimpsest.client.client import Client, connect
 from palimpsest.client.history_lines import Line
 from palimpsest.client.perspectives import Perspectives
+from palimpsest.client.reconciling import Reconciling
 from palimpsest.client.reports import ImportReport
 from palimpsest.client.results import Change
 from palimpsest.client.retention import Policies
@@ -112,6 +113,10 @@ class SyncClient:
     @property
     def roles(self) -> SyncRoles:
         return SyncRoles(self._client.roles, self._thread)
+
+    @property
+    def reconcile(self) -> SyncReconciling:
+        return SyncReconciling(self._client.reconcile, self._thread)
 
     @property
     def limits(self) -> dict[str, int]:
@@ -280,6 +285,28 @@ class SyncRoles:
     get = blocking(Roles.get)
     delete = blocking(Roles.delete)
     list = iterating(Roles.list)
+
+
+class SyncReconciling:
+    """As `Reconciling`, blocking. What is bound runs in the client's thread, on its event loop."""
+
+    def __init__(self, reconciling: Reconciling, thread: Thread) -> None:
+        self._inner = reconciling
+        self._thread = thread
+        self.bind = reconciling.bind
+
+    put = blocking(Reconciling.put)
+    get = blocking(Reconciling.get)
+    delete = blocking(Reconciling.delete)
+    sources = blocking(Reconciling.sources)
+    state = blocking(Reconciling.state)
+    push = blocking(Reconciling.push)
+    plan = blocking(Reconciling.plan)
+    get_plan = blocking(Reconciling.get_plan)
+    apply = blocking(Reconciling.apply)
+    run = blocking(Reconciling.run)
+    runs = blocking(Reconciling.runs)
+    get_run = blocking(Reconciling.get_run)
 
 
 class SyncSubscription:

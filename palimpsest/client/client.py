@@ -27,6 +27,7 @@ from palimpsest.client.perspectives import Perspectives
 from palimpsest.client.places import maybe_at
 from palimpsest.client.reactions import Handler, OnError, Reaction
 from palimpsest.client.reading import Reading
+from palimpsest.client.reconciling import Reconciling
 from palimpsest.client.reconnecting import OnReconnect
 from palimpsest.client.requests import (
     Changes,
@@ -128,6 +129,7 @@ class Client(Reading, Past, Keeping, Branching, Naming):
         if not isinstance(self.client_id, str) or not 1 <= len(self.client_id) <= CLIENT_ID_CHARACTERS_MAX:
             raise InvalidRequest(f"a client id has 1 to {CLIENT_ID_CHARACTERS_MAX} characters", reason="client_id")
         check_texts(token=token)
+        self._reconciling = Reconciling(self)
 
     # --- coming and going ----------------------------------------------------------------------------------------
 
@@ -190,6 +192,11 @@ class Client(Reading, Past, Keeping, Branching, Naming):
     def roles(self) -> Roles:
         """Who may do what."""
         return Roles(self)
+
+    @property
+    def reconcile(self) -> Reconciling:
+        """Documents and systems outside, kept in step."""
+        return self._reconciling
 
     @property
     def limits(self) -> dict[str, int]:

@@ -11,6 +11,7 @@ from palimpsest.state.names import Pattern, check_branch
 from palimpsest.state.retention import parse_retention
 from palimpsest.state.roles import ADMIN, parse_role
 from palimpsest.state.schemas import SCHEMAS, parse_schema
+from palimpsest.state.sources import PLANS, RUNS, SNAPSHOTS, SOURCES, check_any, check_map, parse_source
 from palimpsest.state.subscriptions import parse_subscription
 from palimpsest.state.tokens import parse_token
 from palimpsest.state.values import Value, thaw
@@ -90,6 +91,10 @@ _CHECKS: dict[str, tuple[Callable[[str, Any], Any], bool]] = {
     ROLES: (_check_role, False),
     TOKENS: (lambda _, value: parse_token(value), False),
     AUDIT: (lambda _, value: _check_audit(value), False),
+    SOURCES: (lambda _, value: parse_source(value), False),
+    SNAPSHOTS: (lambda _, value: check_any(value), False),
+    PLANS: (lambda _, value: check_map(value), True),
+    RUNS: (lambda _, value: check_map(value), True),
 }
 """What name and value have to pass, by what the document's name starts with; and whether more than one segment may follow."""
 
