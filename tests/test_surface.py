@@ -59,7 +59,7 @@ WORDS = {
     "prune": "documents branch versions age bytes_max tags dry_run on_progress",
     "stats": "documents branch largest on_progress",
     "backup": "path on_progress",
-    "export": "documents after",
+    "export": f"documents after {VIEW}",
     "import_history": "lines on_progress",
     "subscribe": f"pattern branch resume_after start from_version from_time values tags tags_all by path kinds policy speed {VIEW} name ack_seconds tries_max unacked_max on_state",
     "subscriptions": "",
