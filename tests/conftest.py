@@ -7,7 +7,7 @@ import os
 import pytest
 from hypothesis import settings
 
-settings.register_profile("suite", max_examples=20, derandomize=True, deadline=None)
+settings.register_profile("suite", max_examples=15, derandomize=True, deadline=None)
 settings.register_profile("long", max_examples=1_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))  # the suite finds the same in every run
 

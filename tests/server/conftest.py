@@ -25,6 +25,12 @@ sys.path.append(str(Path(__file__).parent))  # modules are imported one by one h
 pytest.register_assert_rewrite("feed_log_kit", "feed_readers_kit", "feed_writers_kit", "feed_campaign_kit")
 
 
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, object]]:
+    """Asyncio without its debug mode, which makes servers several times slower; the rooms below are tested with it."""
+    return ("asyncio", {})
+
+
 def raw(value: object) -> Raw:
     return Raw(msgspec.msgpack.encode(value))
 
