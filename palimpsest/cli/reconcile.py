@@ -6,6 +6,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -278,11 +279,13 @@ def _bound(
 
         source = await client.reconcile.get(name)
         place = adapter or source.adapter
-        if place:
-            if os.getcwd() not in sys.path:
-                sys.path.insert(0, os.getcwd())
-            client.reconcile.bind(name, AdapterSource(load_factory(place), documents=source.documents))
-        return await go(client)
+        if not place:
+            return await go(client)
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+        with closing(AdapterSource(load_factory(place), documents=source.documents)) as outside:
+            client.reconcile.bind(name, outside)
+            return await go(client)
 
     return bound
 
