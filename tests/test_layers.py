@@ -19,7 +19,7 @@ import palimpsest
 
 PACKAGE = Path(palimpsest.__file__).parent
 
-GROUND = frozenset({"errors", "clock", "words", "limits"})
+GROUND = frozenset({"errors", "clock", "words", "limits", "counting"})
 PURE = frozenset({"state", "protocol"})
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "clock": GROUND,
     "words": GROUND,
     "limits": GROUND,
+    "counting": GROUND,
     "logs": frozenset(),
     "running": frozenset(),
     "state": GROUND,
@@ -38,9 +39,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "embedded": GROUND | {"server", "client"},
     "signals": frozenset({"client"}),
     "sync": GROUND | {"logs", "state", "client", "server"},
-    "cli": GROUND | {"logs", "running", "state", "client", "server", "embedded", "sync"},
-    "testing": GROUND | {"logs", "running", "state", "client", "server", "embedded", "sync"},
     "web": GROUND | {"logs", "running", "state", "client", "server", "embedded", "sync"},
+    "cli": GROUND | {"logs", "running", "state", "client", "server", "embedded", "sync", "web"},
+    "testing": GROUND | {"logs", "running", "state", "client", "server", "embedded", "sync"},
     "__main__": frozenset({"cli"}),
 }
 """Which rooms a room may import beside itself. A room is a package or a module right below `palimpsest`."""
@@ -202,7 +203,14 @@ def _is_export(node: ast.stmt) -> bool:
     return isinstance(node, (ast.Import, ast.ImportFrom))
 
 
-OF_EXTRAS = {"pytest": "testing", "blinker": "signals"}
+OF_EXTRAS = {
+    "pytest": "testing",
+    "blinker": "signals",
+    "starlette": "web",
+    "uvicorn": "web",
+    "prometheus_client": "web",
+    "opentelemetry": "telemetry",
+}
 """What is imported of packages that only an extra brings, and by which room alone."""
 
 
