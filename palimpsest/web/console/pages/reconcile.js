@@ -107,7 +107,7 @@ async function showPlan(content, id, signal) {
     announce(plural(count, "change") + " chosen");
   }
   replace(content,
-    h("p", null, `For `, h("strong", null, plan.source), `, made `, time(plan.at, moment(plan.at)), `. ${inWords(plan.summary) || "Both sides agree: nothing is to be done."}`),
+    h("p", null, `For `, h("strong", null, plan.source), `, made `, time(plan.at, moment(plan.at)), `. ${inWords(plan.summary, TO_DO) || "Both sides agree: nothing is to be done."}`),
     plan.too_many_deletes && h("p", { class: "notice bad" }, `It would delete ${number(plan.too_many_deletes[0])}, and ${number(plan.too_many_deletes[1])} may be deleted at a time: it has to be forced.`),
     rows.length > 0 && h("div", { class: "row-form" }, boxes("model", models), boxes("action", ["create", "update", "delete"])),
     rows.length > 0 && h("div", { class: "actions" }, apply),
@@ -119,7 +119,7 @@ async function showPlan(content, id, signal) {
 function modelSection(model, rows, isChosen) {
   const label = model || "objects";
   return h("section", { class: "card" }, h("h2", null, `${label} `, h("small", null, plural(rows.length, "row"))), table(label, ["", "object", "where", "what", "before", "after"], rows.slice(0, ROWS_MAX).map((row) => [
-    h("span", { class: "chosen-mark" }, row.outcome === "conflict" ? "waits" : isChosen(row) ? "✓ applied" : "left out"),
+    h("span", { class: "chosen-mark" }, row.outcome === "conflict" ? "waits" : isChosen(row) ? "✓ chosen" : "left out"),
     row.id, row.direction === "out" ? "outside" : h("a", { href: documentHref(row.document) }, row.document),
     h("span", { class: ["badge", { create: "good", delete: "bad" }[row.action]] }, row.action), value(row, "before"), value(row, "after"),
   ])), rows.length > ROWS_MAX && h("p", { class: "hint" }, `and ${number(rows.length - ROWS_MAX)} more`));
@@ -176,11 +176,14 @@ function outcome(word) {
   return h("span", { class: ["badge", word === "applied" ? "good" : word === "running" ? "" : "bad"] }, OUTCOMES[word] ?? word);
 }
 
-/** @param {Record<string, number>|undefined} summary such as {"in.create": 2} */
-function inWords(summary) {
+const DONE = { create: "created", update: "updated", delete: "deleted", conflict: "in conflict" };
+const TO_DO = { create: "to create", update: "to update", delete: "to delete", conflict: "in conflict" };
+
+/** @param {Record<string, number>|undefined} summary such as {"in.create": 2} @param {Record<string, string>} [words] */
+function inWords(summary, words = DONE) {
   return Object.entries(summary ?? {}).map(([key, count]) => {
     const [direction, action] = key.split(".");
-    return `${number(count)} ${{ create: "created", update: "updated", delete: "deleted", conflict: "in conflict" }[action] ?? action}${direction === "out" ? " outside" : ""}`;
+    return `${number(count)} ${words[action] ?? action}${direction === "out" ? " outside" : ""}`;
   }).join(", ");
 }
 
