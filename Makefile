@@ -4,6 +4,7 @@ PYTHON ?=
 VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 7411
+HTTP ?= 127.0.0.1:7412
 STORE ?= state.db
 SIZE ?= small
 DIFFSYNC ?= ../diffsync
@@ -16,7 +17,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test docs lint format types bench soak diffsync requirements clean
+.PHONY: help setup serve test docs site lint format types bench soak diffsync requirements clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -26,14 +27,17 @@ help:  ## List the targets.
 
 setup: $(VENV)/.dev  ## Make the environment with all that development needs.
 
-serve: $(VENV)/.dev  ## Serve a store: STORE=state.db HOST=127.0.0.1 PORT=7411.
-	@exec $(BIN)/palimpsest serve "$(STORE)" --host "$(HOST)" --port "$(PORT)" $(ARGS)
+serve: $(VENV)/.dev  ## Serve a store and its console: STORE=state.db HOST=127.0.0.1 PORT=7411 HTTP=127.0.0.1:7412.
+	@exec $(BIN)/palimpsest serve "$(STORE)" --host "$(HOST)" --port "$(PORT)" --http "$(HTTP)" $(ARGS)
 
 test: $(VENV)/.dev  ## Run the tests, on all cores.
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 docs: $(VENV)/.dev  ## Check the documents: links, tables, and that their examples run.
 	$(BIN)/python -m pytest tests/test_docs.py tests/test_readme.py $(ARGS)
+
+site: $(VENV)/.dev  ## Build the documentation as a site, in site/. Warnings are errors.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style and formatting.
 	$(BIN)/ruff check .
@@ -59,6 +63,8 @@ requirements: $(BIN)/pip  ## Pin the dependencies of pyproject.toml again: UPGRA
 	$(PIP) uv
 	$(COMPILE) --extra dev --output-file requirements/dev.txt
 	$(COMPILE) --extra bench --constraint requirements/dev.txt --output-file requirements/bench.txt
+	$(COMPILE) --extra web --constraint requirements/dev.txt --output-file requirements/serve.txt
+	$(subst pyproject.toml,requirements/build.in,$(COMPILE)) --constraint requirements/dev.txt --output-file requirements/build.txt
 
 clean:  ## Remove what the tools made. The environment and all stores stay.
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build bench/out bench/build

@@ -16,6 +16,7 @@ from palimpsest.cli import (
     documents,
     erasing,
     follow,
+    gateway,
     history,
     imports,
     keeping,
@@ -29,6 +30,7 @@ from palimpsest.cli import (
     serve,
     subscriptions,
     tokens,
+    top,
     transfer,
     usage,
     versions,
@@ -46,6 +48,7 @@ _HELP = (
 class _All(LateCommands):
     apps: ClassVar[dict[str, typer.Typer]] = {
         "serve": command(serve.serve, "serve", "serve state.db --port 7411"),
+        "gateway": command(gateway.gateway, "gateway", "gateway --http 127.0.0.1:7412"),
         "get": command(documents.get, "get", "get notes/1 --version 3"),
         "set": command(documents.set_value, "set", """set notes/1 '{"title": "A"}' --by ana"""),
         "update": command(documents.update, "update", "update notes/1 title=B stars+=1 draft- tags\\[]=new --expect 3"),
@@ -131,6 +134,7 @@ class _All(LateCommands):
             },
         ),
         "erase": command(erasing.erase, "erase", "erase users/7 --path email --by ana -m 'request 81'"),
+        "top": command(top.top, "top", "top --interval 2"),
         "stats": command(usage.stats, "stats", "stats 'notes/**'"),
         "digest": command(proof.digest, "digest", "digest notes/1 >> kept.jsonl"),
         "verify": command(proof.verify, "verify", "verify state.db --against kept.jsonl"),

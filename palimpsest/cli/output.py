@@ -121,7 +121,7 @@ def document_json(document: Document) -> dict[str, Any]:
 
 
 def version_json(version: Version) -> dict[str, Any]:
-    """As the writing commands and `history` print it; `delta`, `base` and `merged` only where there is something to say."""
+    """As the writing commands and `history` print it; `delta`, `trace`, `base` and `merged` only where there is something to say."""
     answer: dict[str, Any] = {
         "document": version.document,
         "branch": version.branch,
@@ -135,6 +135,8 @@ def version_json(version: Version) -> dict[str, Any]:
         "repeat": version.repeat,
         **_parents_json(version),
     }
+    if version.trace is not None:
+        answer["trace"] = version.trace
     if version.delta is not None:
         answer["delta"] = delta_json(version.delta)
     return answer
@@ -156,6 +158,8 @@ def change_json(change: Change, *, values: bool) -> dict[str, Any]:
         "delta": delta_json(change.delta),
         "cursor": change.cursor,
     }
+    if change.trace is not None:
+        answer["trace"] = change.trace
     if change.tries:
         answer["tries"] = change.tries
     if values or change.snapshot:

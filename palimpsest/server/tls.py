@@ -1,4 +1,4 @@
-"""TLS: where a server's certificate lies, and whose certificate a client has shown."""
+"""TLS: where a server's certificate lies, how it is replaced while connections last, and whose certificate a client has shown."""
 
 from __future__ import annotations
 
@@ -31,6 +31,35 @@ class TlsFiles(msgspec.Struct, frozen=True):
         except OSError as error:  # those of ssl are among them
             raise InvalidRequest(f"the files for TLS cannot be used: {error}", reason="tls") from error
         return context
+
+
+class ReloadableTls:
+    """A context for listeners whose files can be read again: each handshake is made with what was read last.
+
+    Connections that are there stay as they are.
+    """
+
+    def __init__(self, files: TlsFiles) -> None:
+        """Raises InvalidRequest, as `TlsFiles.context` does."""
+        self.context = files.context()
+        """What listeners are given; always the same one."""
+        self._files = files
+        self._newest = self.context
+        # OpenSSL calls this for every handshake, whether or not the client names a server, and takes from the other context what it
+        # proves itself with and what it checks clients by.
+        self.context.sni_callback = self._use_newest
+        if files.client_ca is not None:
+            # Special case: a session that is resumed is not checked again, and its authority may have been taken out meanwhile.
+            self.context.options |= ssl.OP_NO_TICKET
+            self.context.num_tickets = 0
+
+    def reload(self) -> None:
+        """Reads the files again. Raises InvalidRequest where they cannot be used; those that were read before stay then."""
+        self._newest = self._files.context()
+
+    def _use_newest(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        if self._newest is not context:
+            connection.context = self._newest
 
 
 def common_name(certificate: Any) -> str | None:
