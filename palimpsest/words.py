@@ -36,12 +36,26 @@ class Kind(IntEnum):
 class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What an author says about a version. Kept with the event; never interpreted by the server.
 
-    by: who, as claimed. description: why. tags: words to find it by, sorted and without repeats.
+    by: who, as claimed. description: why. tags: words to find it by, sorted and without repeats. trace: what it was written in the course
+    of, as a W3C `traceparent`.
     """
 
     by: str | None = None
     description: str | None = None
     tags: tuple[str, ...] = ()
+    trace: str | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Nothing is said but what the version was written in the course of, which is the program's to say, and not its author's."""
+        return self.by is None and self.description is None and not self.tags
+
+
+def said_again(said: Meta | None, before: Meta | None) -> Meta | None:
+    """What is said of something that is done over again: `said`, or, where that is nothing, what was said before."""
+    if said is None or not said.is_silent:
+        return before if said is None else said
+    return said if before is None else Meta(before.by, before.description, before.tags, said.trace)
 
 
 class Parents(msgspec.Struct, frozen=True, array_like=True, gc=False):

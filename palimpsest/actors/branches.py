@@ -91,6 +91,9 @@ class Branches(Preparing):
             await self._write(actor, message, asker, now)
         elif (_asks_for_a_version(message) or _may_have_ended(message)) and actor.newest_own:
             self._registry.look_up(actor, message, asker, now)
+        elif isinstance(message, m.Revert | m.Undo) and message.dry_run:
+            other = await self.present(document, branch)
+            self._registry.look_up(other, _elsewhere(message, branch, other.branch), asker, now)
         elif isinstance(message, m.Revert | m.Undo) and await self.stand_in(document, branch) is not None:
             await self.fork(actor, message.meta, now)
             self._registry.hand(await self.awake(document, branch), message, asker, now)
@@ -374,8 +377,11 @@ def _asks_for_a_version(message: Any) -> bool:
 
 def _elsewhere(message: Any, branch: str, other: str) -> Any:
     """The same, asked of another branch. Raises InvalidRequest for what cannot be."""
-    if isinstance(message, m.Get | m.Label):
+    if isinstance(message, m.Get | m.Label | m.Undo):
         return msgspec.structs.replace(message, branch=other)
+    if isinstance(message, m.Revert):
+        to = msgspec.structs.replace(message.to, branch=other) if message.to.branch == branch else message.to
+        return msgspec.structs.replace(message, branch=other, to=to)
     if isinstance(message, m.Diff):
         a = msgspec.structs.replace(message.a, branch=other)
         b = msgspec.structs.replace(message.b, branch=other) if message.b.branch == branch else message.b

@@ -211,7 +211,7 @@ def _remove(stream: Stream, command: Remove, origin: str, now: int, more: int = 
         raise stream._not_found()
     said = command.meta or Meta()
     tags = tuple(sorted({*said.tags, ERASED}))
-    command = msgspec.structs.replace(command, meta=Meta(said.by, said.description, tags))
+    command = msgspec.structs.replace(command, meta=msgspec.structs.replace(said, tags=tags))
     if not command.path:
         stream._forget_value()
         delta = Raw(encode_delta([Erase(())]))

@@ -10,6 +10,7 @@ each change once for all of them, and hands it on.
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import Enum
@@ -52,6 +53,7 @@ from palimpsest.protocol.messages import (
     Names,
     Subscribe,
     Subscribed,
+    SubscriberInfo,
 )
 from palimpsest.state.lens import Lens
 from palimpsest.state.names import Pattern
@@ -102,6 +104,7 @@ class Subscription:
         "branch",
         "condition",
         "credit_bytes",
+        "granted_bytes",
         "lens",
         "next",
         "number",
@@ -130,6 +133,8 @@ class Subscription:
         condition = Condition(message)
         self.condition = None if condition.is_empty else condition
         self.credit_bytes = message.credit_bytes
+        self.granted_bytes = message.credit_bytes
+        """Its credit while nothing is under way."""
         self.shown = ""
         self.next = position
         """While behind: the first position that was not looked at. While live: what lies before it was looked at."""
@@ -208,6 +213,10 @@ class Feed:
         """Rises whenever a subscription comes or goes; what an actor knows of its followers is as of a generation."""
         self._reading: deque[Subscription] = deque()
         self._work = anyio.Event()
+        self.deliveries = 0
+        """Changes that were handed on since the start, one for each subscription that got it."""
+        self.fallen_behind = 0
+        """How often a subscription that was live did not keep up."""
 
     # --- what a connection asks ----------------------------------------------------------------------------------
 
@@ -235,7 +244,8 @@ class Feed:
             return
         position = self._tail.end if message.resume_after is None else self._position_after(message.resume_after, lens)
         subscription = Subscription(message, subscriber, pattern, position, lens)
-        subscription.credit_bytes = min(subscription.credit_bytes, self._limits.subscription_bytes_max)
+        granted = min(subscription.credit_bytes, self._limits.subscription_bytes_max)
+        subscription.credit_bytes = subscription.granted_bytes = granted
         own[message.subscription] = subscription
         self._all.add(subscription)
         if subscription.is_relayed:
@@ -390,6 +400,18 @@ class Feed:
         behind = sum(subscription.state is State.BEHIND for subscription in self._all)
         return {"subscriptions": len(self._all), "behind": behind}
 
+    def furthest(self, count: int) -> list[tuple[int, Subscription]]:
+        """The subscriptions that are furthest behind, the furthest first, each with how many events of the log were not looked at for
+        it; at most count of them."""
+        found = [(self._lag(subscription), subscription) for subscription in self._all]
+        return heapq.nlargest(count, found, key=lambda pair: (pair[0], _under_way_bytes(pair[1])))
+
+    def _lag(self, subscription: Subscription) -> int:
+        end = self._tail.end
+        if subscription.state is State.LIVE:
+            return max(0, end - max(self._relayed, subscription.next)) if subscription.is_relayed else 0
+        return max(0, end - subscription.next)
+
     # --- live ----------------------------------------------------------------------------------------------------
 
     def _followers(self, event: Event) -> list[tuple[Subscriber, list[Subscription]]]:
@@ -426,6 +448,7 @@ class Feed:
         message = addressed.get(numbers)
         if message is None:
             message = addressed[numbers] = address(encoded, numbers)
+        self.deliveries += len(live)
         for subscription in live:
             subscription.credit_bytes -= len(message)
             subscription.told_position = position
@@ -438,6 +461,7 @@ class Feed:
             return True
         subscription.state = State.BEHIND
         subscription.next = position
+        self.fallen_behind += 1
         self._fall_behind(subscription)
         return False
 
@@ -641,6 +665,7 @@ class Feed:
         subscription.credit_bytes -= len(message)
         subscription.told_position = position
         if subscription.state is not State.ENDED:
+            self.deliveries += 1
             subscription.subscriber.push(message)
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -713,6 +738,25 @@ class Feed:
         else:
             self._index.remove(subscription)
             self._generation += 1
+
+
+def info_of(subscription: Subscription, lag: int, client: str, principal: str) -> SubscriberInfo:
+    """What an operator sees of it. client, principal: of its connection."""
+    lens = subscription.lens
+    return SubscriberInfo(
+        client,
+        principal,
+        subscription.pattern.text,
+        subscription.branch,
+        subscription.state.value,
+        lag,
+        _under_way_bytes(subscription),
+        None if lens is None else lens.name,
+    )
+
+
+def _under_way_bytes(subscription: Subscription) -> int:
+    return max(0, subscription.granted_bytes - subscription.credit_bytes)
 
 
 def _check_start(message: Subscribe, pattern: Pattern) -> None:

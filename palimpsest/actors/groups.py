@@ -133,6 +133,8 @@ class Groups:
         self._to_write = anyio.Event()
         self._notes = 0
         self._closed = False
+        self.deliveries = 0
+        """Changes that were sent to workers since the start, those that were sent again included."""
 
     def start(self, tasks: anyio.abc.TaskGroup) -> None:
         self._told = self._tail.end
@@ -469,6 +471,11 @@ class Groups:
         infos = [await self._info(name.removeprefix(SUBSCRIPTIONS), letters=False) for name in found.names]
         return Subscriptions(message.id, tuple(info for info in infos if info is not None), found.more)
 
+    async def infos(self) -> list[SubscriptionInfo]:
+        """Of all, or of as many as fit into one page, without their dead letters."""
+        page = ListSubscriptions(0, limit=self._limits.page_items_max)
+        return list((await self._find(page)).items)
+
     async def _info(self, name: str, *, letters: bool) -> SubscriptionInfo | None:
         kept = await self._kept(name)
         if kept is None:
@@ -553,6 +560,7 @@ class Groups:
                 self._changed(group)
         else:
             if _is_with(item, member, delivery):
+                self.deliveries += 1
                 member.credit_bytes -= len(encoded)
                 member.subscriber.push(encoded)
 

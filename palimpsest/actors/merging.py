@@ -46,7 +46,7 @@ from palimpsest.state.rules import Resolver, parse_rules
 from palimpsest.state.system import MERGES
 from palimpsest.state.tree import NOTHING
 from palimpsest.state.values import check_value, encode_value, thaw
-from palimpsest.words import MAIN, RECORD, Node
+from palimpsest.words import MAIN, RECORD, Node, said_again
 
 log = get_logger("palimpsest.actors")
 
@@ -122,7 +122,7 @@ class Merger:
         if is_lookup_due(message) and await self._branches.made_by(actor, message, client) is not None:
             return await self._still_pending(asked, message, message.merge, now)
         if message.meta is not None:
-            asked = msgspec.structs.replace(asked, meta=message.meta)
+            asked = msgspec.structs.replace(asked, meta=said_again(message.meta, asked.meta))
         rules = parse_rules(dict(asked.rules), self._resolvers)
         found = await self._planner.look(asked, rules, message, now)
         given = chosen(asked, found, message.resolutions)

@@ -16,6 +16,7 @@ from palimpsest.actors.archiver import PAUSE_SECONDS, STEP_BYTES, Archiver, is_l
 from palimpsest.actors.asking import Gathering, Question, internal_error
 from palimpsest.actors.branches import Branches
 from palimpsest.actors.catalog import Catalog
+from palimpsest.actors.commands import Become, TakeBack
 from palimpsest.actors.committer import Asker, Committer, Entry
 from palimpsest.actors.document import DocumentActor, Lookup, Write
 from palimpsest.actors.errands import Errands
@@ -26,6 +27,7 @@ from palimpsest.actors.insight import Insight
 from palimpsest.actors.jobs import Job, Jobs
 from palimpsest.actors.keeping import Keeper
 from palimpsest.actors.merging import Merger
+from palimpsest.actors.previewing import Previewing
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.registry import Registry
 from palimpsest.actors.stream import check_meta, is_whole
@@ -74,6 +76,8 @@ from palimpsest.protocol.messages import (
     Merge,
     Nack,
     Names,
+    Observe,
+    Observed,
     Pick,
     Ping,
     Pong,
@@ -146,11 +150,14 @@ class Partition:
         self.registry = Registry(
             archive, self.tail, limits, self._lookups.start, self._look_up, self._on_absent, self._transact_slowly
         )
+        self.monotonic = monotonic = monotonic or SystemClock().monotonic
+        """Seconds."""
         self.committer = self.registry.committer = Committer(
-            journal, end, limits, self._on_durable, self._on_failed, self.registry.on_room
+            journal, end, limits, self._on_durable, self._on_failed, self.registry.on_room, monotonic
         )
         self.reader = Reader(archive, self.tail, limits, journal.epoch, self.registry.builder)
         self.branches = Branches(archive, self.registry, self.reader, self._start_read)
+        self.previewing = Previewing(self.reader, self.registry)
         self.importer = Importer(self.registry, self.branches, self.reader, limits, self._start_read)
         self.insight = Insight(self.reader, limits, self.settled)
         self.merger = Merger(self.registry, self.reader, self.insight, self.branches, limits, resolvers or {})
@@ -169,7 +176,7 @@ class Partition:
             lambda message: self._names(message, Pattern.parse(message.pattern)),
             self._start_of,
             now,
-            monotonic or SystemClock().monotonic,
+            monotonic,
         )
         self.feed = Feed(
             self.reader,
@@ -190,6 +197,8 @@ class Partition:
         """Called when the answers of a commit are ready to leave."""
         self.on_fatal: Callable[[BaseException], None] | None = None
         """Called once, when nothing more can be written: the StorageError, or a bug."""
+        self.observe: Callable[[Observe], Awaitable[Observed]] = self._unobserved
+        """Answers an `Observe`. Set by the server, which knows of connections and files."""
         self._end = end
         self._archiver = Archiver(archive, snapshot_versions=snapshot_versions) if inline_archiver else None
         self._archive_pause_seconds = archive_pause_seconds
@@ -240,6 +249,7 @@ class Partition:
             ListSubscriptions: self.groups.find,
             DeleteSubscription: self.groups.delete,
             Redrive: self.groups.redrive,
+            Observe: self._observe,
         }
         """What is called for a request: (message, peer, now), by the message's type. now: microseconds since the epoch, by
         the server's clock. Every request that has an id is answered exactly once; nothing is raised."""
@@ -279,7 +289,7 @@ class Partition:
         position = archived.next
         while position < self._end.next:
             for batch in await self.journal.read(position, bytes_max=_START_BYTES):
-                self.tail.append(batch)
+                self.tail.append(batch, self.monotonic())
                 self.registry.adopt(batch, decode_events(batch.body))
                 position = batch.position + batch.count
         self._jobs.begin(tasks)
@@ -468,6 +478,12 @@ class Partition:
         other = actor if same else await self.branches.source(message.document, message.b)
         return await self.insight.diff(actor, other, message)
 
+    def _observe(self, message: Observe, peer: Peer, now: int) -> None:
+        self._start_answer(message.id, peer, lambda: self.observe(message))
+
+    async def _unobserved(self, message: Observe) -> Observed:
+        raise InvalidRequest("there is no server around this store that could be observed", reason="no server")
+
     # --- reads that take a while ---------------------------------------------------------------------------------
 
     def _look_up(self, actor: DocumentActor, message: Lookup, asker: Asker, now: int) -> None:
@@ -495,6 +511,9 @@ class Partition:
                     write = await self.insight.take_back(actor, message)
                 else:
                     write = await self.insight.note(actor, message)
+                if isinstance(write, Become | TakeBack) and message.dry_run:
+                    asker.reply(await self.previewing.preview(actor, write, now))
+                    return
             except PalimpsestError as error:
                 asker.fail(message.id, error)
             except Exception as error:
@@ -587,7 +606,7 @@ class Partition:
     # --- after a commit ------------------------------------------------------------------------------------------
 
     def _on_durable(self, batch: Batch, entries: list[Entry]) -> None:
-        self.tail.append(batch)
+        self.tail.append(batch, self.committer.durable_at)
         for position, (_, _, _, event) in enumerate(entries, batch.position):
             self.views.on_durable(position, event)
         self.registry.on_durable(batch, entries)

@@ -53,7 +53,7 @@ from palimpsest.state.ops import decode_delta, encode_delta
 from palimpsest.state.rules import Rules
 from palimpsest.state.tree import NOTHING
 from palimpsest.storage.contracts import Row
-from palimpsest.words import RECORD, Kind, Node
+from palimpsest.words import RECORD, Kind, Node, said_again
 
 _TOUCHED_VERSIONS_MAX = 1_000
 """Where the versions to be merged are no more than these, what they touched says where to look."""
@@ -152,7 +152,7 @@ class Planner:
             request.id,
             half.document,
             target.branch,
-            meta=asked.meta or half.meta,
+            meta=said_again(asked.meta, half.meta),
             key=key_of_request(request),
             expect=target.version,
             value=outcome_value,

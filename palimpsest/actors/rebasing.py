@@ -49,7 +49,7 @@ from palimpsest.state.rules import Rules
 from palimpsest.state.tree import NOTHING
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Event
-from palimpsest.words import RECORD, Kind, Meta, Node
+from palimpsest.words import RECORD, Kind, Meta, Node, said_again
 
 
 class Replay(msgspec.Struct):
@@ -193,8 +193,8 @@ def _moving(
 ) -> list[Task]:
     """The old line ends, the new one begins at node, and has the versions that were made again."""
     document, branch, target = replay.document, replay.branch, replay.target
-    said = None if asked.meta is None else Meta(asked.meta.by, asked.meta.description)
-    moved = Line(branch, replay.first, node, None, now, said or line.meta)
+    said = said_again(asked.meta, line.meta)
+    moved = Line(branch, replay.first, node, None, now, said and Meta(said.by, said.description))
     end = End(request.id, document, branch, expect=target.version)
     begin = Begin(request.id, document, branch, expect=target.newest_own, line=moved, value=fresh)
     seen, _ = pruned(target.record, node[0])

@@ -93,6 +93,8 @@ class Registry:
         self.tick = 0
         self.crashes = 0
         self.wakes = 0
+        self.awake_bytes = 0
+        """Of memory, estimated, as of the last sweep."""
         self.look_up = look_up
         self.on_absent = absent
         self.builder = Builder(
@@ -706,12 +708,14 @@ class Registry:
                 actor.tail_positions()
                 total += actor.estimated_bytes()
         maximum = self.limits.awake_bytes_max
+        self.awake_bytes = total
         if total <= maximum:
             return
         for actor in sorted(self.actors.values(), key=lambda actor: actor.used):
             if self._can_go(actor):
                 total -= actor.estimated_bytes()
                 self._remove(actor)
+                self.awake_bytes = total
                 if total <= maximum:
                     return
 

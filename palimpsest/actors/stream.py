@@ -11,6 +11,7 @@ The value is held in one or both of two forms: `working`, a pyrsistent value wit
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,9 @@ _CREATE, _UPDATE, _DELETE, _ERASE = int(Kind.CREATE), int(Kind.UPDATE), int(Kind
 
 OP_OVERHEAD_BYTES = 16
 """How much an op may add to a value beyond its own encoded size: a wider int, a wider map header."""
+
+_TRACE = re.compile("(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""A W3C `traceparent`: 55 characters."""
 
 _GROWTH_MAX = 1 + OP_OVERHEAD_BYTES // 3
 """How many times its own size a delta may add to a value, copies aside: no op is encoded in fewer than three bytes."""
@@ -381,11 +385,17 @@ def with_labels(meta: Meta | None, labels: Mapping[str, bool]) -> Meta | None:
     if not labels:
         return meta
     said = meta or Meta()
-    return Meta(said.by, said.description, effective_tags(said.tags, labels))
+    return Meta(said.by, said.description, effective_tags(said.tags, labels), said.trace)
 
 
 def check_meta(meta: Meta, limits: Limits) -> None:
-    """Tags are sorted, unique and not empty; the whole is bounded. Raises InvalidRequest or LimitExceeded."""
+    """Tags are sorted, unique and not empty; the whole is bounded; a trace is one. Raises InvalidRequest or LimitExceeded."""
+    trace = meta.trace
+    if trace is not None and _TRACE.fullmatch(trace) is None:
+        raise InvalidRequest(
+            f"{trace[:64]!r} is no traceparent: version-trace-span-flags, in hexadecimal digits of lower case",
+            reason="trace",
+        )
     tags: Sequence[str] = meta.tags
     if tags:
         if len(tags) > limits.meta_tags_max:

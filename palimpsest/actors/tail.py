@@ -22,11 +22,19 @@ class Tail:
         """The first position that is not durable."""
         self.bytes = 0
         self._batches: deque[Batch] = deque()
+        self._durable_at: deque[float] = deque()
+        """When each became durable, in monotonic seconds."""
         self._decoded: tuple[int, list[Event]] = (0, [])
 
-    def append(self, batch: Batch) -> None:
-        """batch: durable; it follows the last."""
+    @property
+    def oldest_at(self) -> float | None:
+        """When the oldest that is not archived became durable, or was read from the journal at the start; None where all is archived."""
+        return self._durable_at[0] if self.start < self.end else None
+
+    def append(self, batch: Batch, durable_at: float = 0.0) -> None:
+        """batch: durable since durable_at, in monotonic seconds; it follows the last."""
         self._batches.append(batch)
+        self._durable_at.append(durable_at)
         self.bytes += len(batch.body)
         self.end = batch.position + batch.count
 
@@ -36,6 +44,7 @@ class Tail:
         batches = self._batches
         while batches and batches[0].position + batches[0].count <= position:
             self.bytes -= len(batches.popleft().body)
+            self._durable_at.popleft()
 
     def batches(self, position: int, *, bytes_max: int) -> list[Batch]:
         """Batches from the one that holds `position`; at least one where there is one, then as fit into bytes_max."""

@@ -8,12 +8,22 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from palimpsest.cli.options import AsJson, Branch, By, Description, Expect, Made, Name, Tags
-from palimpsest.cli.output import console, print_json, print_made, remark, short_json
+from palimpsest.cli.options import AsJson, Branch, By, Description, DryRun, Expect, Made, Name, Tags
+from palimpsest.cli.output import (
+    console,
+    delta_json,
+    delta_lines,
+    print_json,
+    print_lines,
+    print_made,
+    remark,
+    short_json,
+)
 from palimpsest.cli.places import get_at, parse_place
 from palimpsest.cli.session import ask_server
 from palimpsest.client import Client, Version
 from palimpsest.errors import UndoConflict
+from palimpsest.state.delta import Delta
 from palimpsest.words import MAIN
 
 _VersionNumber = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="The version's number.")]
@@ -29,20 +39,21 @@ def revert(
     description: Description = None,
     tags: Tags = None,
     branch: Branch = MAIN,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a new version with the value of an older one. A document that is deleted comes back."""
     place = parse_place(to, branch)
+    said: dict[str, Any] = {"branch": branch, "expect": expect, "by": by, "description": description}
 
-    async def go_back(client: Client) -> Version:
+    async def go_back(client: Client) -> Version | Delta:
         found = f"{place.branch}:{place.version}"
         if place.version is None:
             older = await get_at(client, name, place)
             found = f"{older.branch}:{older.version}"
-        said: dict[str, Any] = {"by": by, "description": description, "tags": tags or ()}
-        return await client.revert(name, found, branch=branch, expect=expect, **said)
+        return await client.revert(name, found, tags=tags or (), dry_run=dry_run, **said)
 
-    print_made(ask_server(context, go_back), as_json)
+    _print(ask_server(context, go_back), name, branch, as_json)
 
 
 def undo(
@@ -54,19 +65,24 @@ def undo(
     description: Description = None,
     tags: Tags = None,
     branch: Branch = MAIN,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a new version without what VERSION did, and with all that came after it.
 
     What was changed again since is a conflict: each is printed, nothing is done, and the exit code is 4.
     """
-    said: dict[str, Any] = {"by": by, "description": description, "tags": tags or ()}
+    said: dict[str, Any] = {"branch": branch, "expect": expect, "by": by, "description": description}
+
+    async def take_back(client: Client) -> Version | Delta:
+        return await client.undo(name, version, tags=tags or (), dry_run=dry_run, **said)
+
     try:
-        made = ask_server(context, lambda client: client.undo(name, version, branch=branch, expect=expect, **said))
+        made = ask_server(context, take_back)
     except UndoConflict as error:
         _print_conflicts(error, as_json)
         raise
-    print_made(made, as_json)
+    _print(made, name, branch, as_json)
 
 
 def tag(
@@ -108,6 +124,18 @@ def conflict_lines(conflicts: Iterable[Mapping[str, Any]]) -> list[Text]:
             shown = short_json(conflict[key]) if key in conflict else "nothing"
             lines.append(Text.assemble(f"    {word:<8} ", (shown, style)))
     return lines
+
+
+def _print(made: Version | Delta, document: str, branch: str, as_json: bool) -> None:
+    """The version that was made; or, after a dry run, the delta that it would have."""
+    if isinstance(made, Version):
+        print_made(made, as_json)
+    elif as_json:
+        print_json({"document": document, "branch": branch, "dry_run": True, "delta": delta_json(made)})
+    elif made.ops:
+        print_lines(delta_lines(made))
+    else:
+        remark("no difference, or the document would be deleted")
 
 
 def _print_conflicts(error: UndoConflict, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from palimpsest.client.feeds import FeedOptions, Policy, Start
 from palimpsest.client.grouping import Transactions
 from palimpsest.client.merging import Branch, MergeConflict, MergePart, MergeResult, PendingMerge
 from palimpsest.client.naming import AnyLetter, DeadLetter, SubscriptionState
+from palimpsest.client.observing import Observation, SubscriberState
 from palimpsest.client.parts import Join, Target
 from palimpsest.client.perspectives import Perspectives
 from palimpsest.client.places import AnyNode, Which
@@ -65,6 +66,7 @@ __all__ = [
     "MergeResult",
     "NamedSubscription",
     "NewToken",
+    "Observation",
     "OnError",
     "OnProgress",
     "OnReconnect",
@@ -83,6 +85,7 @@ __all__ = [
     "Share",
     "Start",
     "Stats",
+    "SubscriberState",
     "Subscription",
     "SubscriptionState",
     "SyncClient",

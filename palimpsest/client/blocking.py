@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from anyio.from_thread import start_blocking_portal
 
@@ -31,8 +31,10 @@ from palimpsest.client.retention import Policies
 from palimpsest.client.schemas import SchemaDocuments
 from palimpsest.client.subscription import Subscription
 from palimpsest.client.thread import Thread, blocking, iterating, making
+from palimpsest.client.tracing import Tracing
 from palimpsest.client.transfer import Import
 from palimpsest.client.watching import WatchedValue
+from palimpsest.client.ways_back import Reverting, Undoing
 from palimpsest.words import MAIN
 
 _BATCH_LINES = 256
@@ -48,13 +50,23 @@ def connect_sync(
     ca: str | os.PathLike[str] | None = None,
     client_id: str | None = None,
     timeout_seconds: float = 30.0,
+    tracing: bool | Tracing = False,
     **settings: Any,
 ) -> SyncClient:
     """As `connect`, connected on return. Use it as a context manager, or `close` it at the end.
 
     Not for a thread that runs the event loop of the very server it connects to: each would wait for the other.
     """
-    client = connect(url, token=token, tls=tls, ca=ca, client_id=client_id, timeout_seconds=timeout_seconds, **settings)
+    client = connect(
+        url,
+        token=token,
+        tls=tls,
+        ca=ca,
+        client_id=client_id,
+        timeout_seconds=timeout_seconds,
+        tracing=tracing,
+        **settings,
+    )
     with ExitStack() as exits:
         portal = exits.enter_context(start_blocking_portal("asyncio", {"use_uvloop": _UVLOOP}))
         portal.call(client.open)
@@ -122,6 +134,10 @@ class SyncClient:
     def limits(self) -> dict[str, int]:
         return self._client.limits
 
+    @property
+    def principal(self) -> str:
+        return self._client.principal
+
     def statistics(self) -> dict[str, int]:
         return self._client.statistics()
 
@@ -170,8 +186,8 @@ class SyncClient:
     diff = blocking(Client.diff)
     blame = blocking(Client.blame)
     digest = blocking(Client.digest)
-    revert = blocking(Client.revert)
-    undo = blocking(Client.undo)
+    revert: Reverting = cast(Reverting, blocking(Client.revert))
+    undo: Undoing = cast(Undoing, blocking(Client.undo))
     tag = blocking(Client.tag)
     untag = blocking(Client.untag)
 
@@ -202,6 +218,10 @@ class SyncClient:
         for batch in _batches(lines):
             self._thread.call(importing.feed, batch)
         return self._thread.call(importing.finish)
+
+    # --- the server ----------------------------------------------------------------------------------------------
+
+    observe = blocking(Client.observe)
 
     # --- named subscriptions -------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from palimpsest.client.editing import Editing
 from palimpsest.client.feeds import FeedOptions, Policy, Start, Wish
 from palimpsest.client.keeping import Keeping
 from palimpsest.client.naming import Naming
+from palimpsest.client.observing import Observing
 from palimpsest.client.parts import Key, make_parts
 from palimpsest.client.past import Past
 from palimpsest.client.perspectives import Perspectives
@@ -45,6 +46,7 @@ from palimpsest.client.schemas import SchemaDocuments
 from palimpsest.client.session import Session
 from palimpsest.client.settings import Settings, make_tls, parse_url
 from palimpsest.client.subscription import OnState, Subscription
+from palimpsest.client.tracing import Tracing, make_tracing
 from palimpsest.client.viewing import make_view, show
 from palimpsest.client.watching import WatchedValue
 from palimpsest.errors import InvalidRequest
@@ -71,6 +73,7 @@ def connect(
     ca: str | os.PathLike[str] | None = None,
     client_id: str | None = None,
     timeout_seconds: float = 30.0,
+    tracing: bool | Tracing = False,
     **settings: Any,
 ) -> Client:
     """A client of the server at url, `palimpsest://host:port`, or `palimpsests://` for TLS. `async with connect(url) as client`, or await it and `close`
@@ -80,10 +83,12 @@ def connect(
     ca: in place of that, a file with the authorities that are trusted; the system's are, where neither is given.
     client_id: 1 to 64 characters that are this client's alone; one is made up where none is given. A newer connection with
     the same id ends the older one. timeout_seconds: how long any answer is waited for, and the first connection is tried.
+    tracing: each request is a span of OpenTelemetry, below the one that is current, and what is written keeps it as its `trace`; needs
+    `palimpsest[telemetry]`.
     settings: the other fields of `Settings`, by name. Raises InvalidRequest for an argument that makes no sense.
     """
     made = make_settings(timeout_seconds, settings)
-    return Client(url, token=token, tls=tls, ca=ca, client_id=client_id, settings=made)
+    return Client(url, token=token, tls=tls, ca=ca, client_id=client_id, settings=made, tracing=tracing)
 
 
 def make_settings(timeout_seconds: float, others: Mapping[str, Any]) -> Settings:
@@ -93,12 +98,12 @@ def make_settings(timeout_seconds: float, others: Mapping[str, Any]) -> Settings
         raise InvalidRequest(f"unknown setting: {error}", reason=str(error)) from None
 
 
-class Client(Reading, Past, Keeping, Branching, Naming):
+class Client(Reading, Past, Keeping, Branching, Naming, Observing):
     """One connection to a server, shared by any number of tasks of one event loop.
 
     The words that write documents and follow them are here; those that read them are in `Reading`, those about their past in `Past`, those
-    about what is kept of it in `Keeping`, those about branches and merges in `Branching`, and those about named subscriptions in
-    `Naming`. Everything raises errors of the tree in
+    about what is kept of it in `Keeping`, those about branches and merges in `Branching`, those about named subscriptions in
+    `Naming`, and the one about the server in `Observing`. Everything raises errors of the tree in
     `palimpsest.errors`. Besides what a method names: LinkError where no answer came (a write may have been applied then;
     `error.request` is the id that its version carries), Overloaded where the server has too much to do, and InvalidName for a name
     that is none. Cancelling a call gives up the wait, not the write.
@@ -118,11 +123,13 @@ class Client(Reading, Past, Keeping, Branching, Naming):
         ca: str | os.PathLike[str] | None = None,
         client_id: str | None = None,
         settings: Settings | None = None,
+        tracing: bool | Tracing = False,
     ) -> None:
         self._address = parse_url(url)
         self._tls = make_tls(self._address, tls, ca)
         self._settings = settings or Settings()
         self._token = token
+        self._tracing = make_tracing(tracing)
         # Numbers of requests have to rise over restarts of a program that keeps its client id.
         self._first_id = 1 if client_id is None else time.time_ns() // 1000
         self.client_id = token_urlsafe(12) if client_id is None else client_id
@@ -139,7 +146,7 @@ class Client(Reading, Past, Keeping, Branching, Naming):
             raise InvalidRequest("a client is opened once", reason="open")
         agent = f"palimpsest/{release('palimpsest')} (Python)"
         self._session = Session(
-            self._address, self.client_id, self._first_id, self._token, agent, self._settings, self._tls
+            self._address, self.client_id, self._first_id, self._token, agent, self._settings, self._tls, self._tracing
         )
         await self._session.start()
         return self
@@ -202,6 +209,11 @@ class Client(Reading, Past, Keeping, Branching, Naming):
     def limits(self) -> dict[str, int]:
         """The server's settings that concern a client, by name, as its last welcome said."""
         return self._session.limits
+
+    @property
+    def principal(self) -> str:
+        """Who this client is to the server, by its token or certificate; `anonymous` where it asks for none. "" from an older server."""
+        return self._session.principal
 
     def statistics(self) -> dict[str, int]:
         """connected: 0 or 1; in_flight_requests; subscriptions; reconnections since the beginning."""

@@ -66,6 +66,7 @@ class VersionLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tags: tuple[str, ...] = ()
     request: str | None = None
     parents: ParentsPart = ParentsPart()
+    trace: str | None = None
     value: Any = UNSET
 
 
@@ -91,6 +92,8 @@ def to_line(document: str, branch: str, entry: Entry, value: Any | UnsetType = U
         "tags": list(said.tags),
         "request": entry.request,
     }
+    if said.trace is not None:
+        line["trace"] = said.trace
     parents = entry.parents
     if parents is not None and parents != Parents():
         base = None if parents.base is None else list(parents.base)
@@ -129,8 +132,8 @@ def to_entry(line: VersionLine) -> Entry:
     kind = _KINDS.get(line.kind)
     if kind is None:
         raise _bad(f"{line.kind!r} is no kind of version: {', '.join(_KINDS)}")
-    said = line.by is not None or line.description is not None or bool(line.tags)
-    meta = Meta(line.by, line.description, tuple(sorted(set(line.tags)))) if said else None
+    said = Meta(line.by, line.description, tuple(sorted(set(line.tags))), line.trace)
+    meta = None if said == Meta() else said
     parents = Parents(line.parents.base, line.parents.merged)
     delta = _to_delta(line, kind)
     return Entry(

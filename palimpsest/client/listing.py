@@ -19,13 +19,16 @@ async def name_pages(
     after: str = "",
     deleted: bool = False,
     view: View | None = None,
+    limit: int | None = None,
 ) -> AsyncGenerator[Sequence[str], None]:
     """after: only names behind it, in the order of code points. deleted: of documents that are deleted, too. view: of documents that
-    can be seen through it."""
-    more = True
-    while more:
-        message = m.List(0, pattern, branch, after, session.settings.page_items, deleted)
+    can be seen through it. limit: at most so many."""
+    page_items = session.settings.page_items
+    more, left = True, limit
+    while more and left != 0:
+        message = m.List(0, pattern, branch, after, page_items if left is None else min(page_items, left), deleted)
         answer = await ask(session, m.Names, show(view, message))
         yield answer.names
         more = answer.more
+        left = None if left is None else max(0, left - len(answer.names))
         after = answer.names[-1] if answer.names else after

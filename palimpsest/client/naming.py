@@ -66,7 +66,7 @@ class Naming:
         while more:
             message = m.ListSubscriptions(0, None, after, self._session.settings.page_items)
             answer = await ask(self._session, m.Subscriptions, message)
-            found += map(_state, answer.items)
+            found += map(state_of, answer.items)
             more = answer.more
             if more and not (answer.items and answer.items[-1].name > after):
                 raise UnexpectedMessage(f"the server says that more comes after {after!r}, and gives none", kind="page")
@@ -79,7 +79,7 @@ class Naming:
         answer = await ask(self._session, m.Subscriptions, m.ListSubscriptions(0, name))
         if len(answer.items) != 1:
             raise UnexpectedMessage(f"{len(answer.items)} subscriptions in answer to a name", kind="Subscriptions")
-        return _state(answer.items[0])
+        return state_of(answer.items[0])
 
     async def delete_subscription(
         self, name: str, *, by: str | None = None, description: str | None = None, request_id: str | None = None
@@ -98,7 +98,8 @@ class Naming:
         return (await ask(self._session, m.Acknowledged, m.Redrive(0, name, positions))).cursor
 
 
-def _state(info: m.SubscriptionInfo) -> SubscriptionState:
+def state_of(info: m.SubscriptionInfo) -> SubscriptionState:
+    """The same in the client's words."""
     letters = tuple(
         DeadLetter(
             letter.document, letter.branch, letter.version, letter.position, letter.tries, letter.reason, letter.again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from datetime import datetime
+from typing import Literal, overload
 
 from palimpsest.client.asking import ask, entry_version, following, made_version
 from palimpsest.client.paged import Paged
@@ -129,6 +130,7 @@ class Past:
 
     # --- ways back -----------------------------------------------------------------------------------------------
 
+    @overload
     async def revert(
         self,
         document: str,
@@ -140,18 +142,111 @@ class Past:
         description: str | None = None,
         tags: Iterable[str] = (),
         request_id: str | None = None,
-    ) -> Version:
+        dry_run: Literal[False] = False,
+    ) -> Version: ...
+
+    @overload
+    async def revert(
+        self,
+        document: str,
+        to: Which,
+        *,
+        branch: str = MAIN,
+        expect: int | None = None,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+        dry_run: Literal[True],
+    ) -> Delta: ...
+
+    @overload
+    async def revert(
+        self,
+        document: str,
+        to: Which,
+        *,
+        branch: str = MAIN,
+        expect: int | None = None,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+        dry_run: bool,
+    ) -> Version | Delta: ...
+
+    async def revert(
+        self,
+        document: str,
+        to: Which,
+        *,
+        branch: str = MAIN,
+        expect: int | None = None,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+        dry_run: bool = False,
+    ) -> Version | Delta:
         """A new version whose value is that of `to`, which is said as in `diff`; all between stays in the history. A document
-        that is deleted is created again; `kind` is UPDATE here even then.
+        that is deleted is created again; `kind` is UPDATE here even then. dry_run: nothing is done, and what would change comes
+        back: the delta that the version would have.
 
         Raises DocumentNotFound, also where it did not exist as of `to`; VersionNotFound, VersionPruned or VersionConflict.
         """
         check(document, branch, request_id)
         check_numbers(expect=expect)
         meta = make_meta(by, description, tags)
-        message = m.Revert(0, document, to_place(to, branch), branch, expect, False, meta, request_id)
+        message = m.Revert(0, document, to_place(to, branch), branch, expect, False, meta, request_id, bool(dry_run))
+        if dry_run:
+            return Delta.decode((await ask(self._session, m.Differences, message)).delta)
         answer = await ask(self._session, m.Committed, message)
         return made_version(self._session, document, branch, Kind.UPDATE, answer, meta, request_id)
+
+    @overload
+    async def undo(
+        self,
+        document: str,
+        version: int,
+        *,
+        branch: str = MAIN,
+        expect: int | None = None,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+        dry_run: Literal[False] = False,
+    ) -> Version: ...
+
+    @overload
+    async def undo(
+        self,
+        document: str,
+        version: int,
+        *,
+        branch: str = MAIN,
+        expect: int | None = None,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+        dry_run: Literal[True],
+    ) -> Delta: ...
+
+    @overload
+    async def undo(
+        self,
+        document: str,
+        version: int,
+        *,
+        branch: str = MAIN,
+        expect: int | None = None,
+        by: str | None = None,
+        description: str | None = None,
+        tags: Iterable[str] = (),
+        request_id: str | None = None,
+        dry_run: bool,
+    ) -> Version | Delta: ...
 
     async def undo(
         self,
@@ -164,9 +259,11 @@ class Past:
         description: str | None = None,
         tags: Iterable[str] = (),
         request_id: str | None = None,
-    ) -> Version:
+        dry_run: bool = False,
+    ) -> Version | Delta:
         """A new version without what `version` did, and with all that came after it. Taking back what created the document
-        deletes it, and the other way round; `kind` is UPDATE here even then.
+        deletes it, and the other way round; `kind` is UPDATE here even then. dry_run: nothing is done, and what would change comes
+        back: the delta that the version would have, which is empty where the document would be deleted.
 
         Raises UndoConflict where what it did was changed again since, with each such place in `conflicts`;
         DocumentNotFound, VersionNotFound, VersionPruned or VersionConflict.
@@ -175,7 +272,9 @@ class Past:
         _check_version(version)
         check_numbers(expect=expect)
         meta = make_meta(by, description, tags)
-        message = m.Undo(0, document, version, branch, expect, False, meta, request_id)
+        message = m.Undo(0, document, version, branch, expect, False, meta, request_id, bool(dry_run))
+        if dry_run:
+            return Delta.decode((await ask(self._session, m.Differences, message)).delta)
         answer = await ask(self._session, m.Committed, message)
         return made_version(self._session, document, branch, Kind.UPDATE, answer, meta, request_id)
 

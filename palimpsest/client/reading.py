@@ -11,7 +11,7 @@ from palimpsest.client.asking import answered
 from palimpsest.client.listing import name_pages
 from palimpsest.client.paged import Paged
 from palimpsest.client.places import one_place
-from palimpsest.client.requests import check
+from palimpsest.client.requests import check, check_numbers, check_texts
 from palimpsest.client.results import Document
 from palimpsest.client.session import Session
 from palimpsest.client.settings import Settings
@@ -156,6 +156,8 @@ class Reading:
         *,
         branch: str = ...,
         deleted: bool = ...,
+        after: str = ...,
+        limit: int | None = ...,
         values: Literal[False] = ...,
         perspective: str | None = ...,
         family: str | None = ...,
@@ -169,6 +171,8 @@ class Reading:
         *,
         branch: str = ...,
         deleted: bool = ...,
+        after: str = ...,
+        limit: int | None = ...,
         values: Literal[True],
         perspective: str | None = ...,
         family: str | None = ...,
@@ -181,19 +185,27 @@ class Reading:
         *,
         branch: str = MAIN,
         deleted: bool = False,
+        after: str = "",
+        limit: int | None = None,
         values: bool = False,
         perspective: str | None = None,
         family: str | None = None,
         level: int | None = None,
     ) -> AsyncIterator[Any]:
         """The names of documents that exist and match, in the order of their code points. deleted: those that are deleted, too.
-        values: the documents themselves, which are asked for a page at a time. perspective, or family and level: as of `get`.
+        after: only those behind this name. limit: at most so many. values: the documents themselves, which are asked for a page at a time. perspective, or family and level: as of `get`.
         Names that begin with `$` are the server's: a pattern matches them where it begins with it. Raises InvalidName."""
         check(pattern, branch)
         view = make_view(perspective, family, level)
         if values and deleted:
             raise InvalidRequest("what is deleted has no value: deleted=True is for names", reason="deleted")
-        pages = name_pages(self._session, pattern, branch=branch, deleted=bool(deleted), view=view)
+        check_texts(after=after)
+        check_numbers(limit=limit)
+        if limit is not None and limit < 0:
+            raise InvalidRequest(f"limit is {limit}, and cannot be negative", reason="limit")
+        pages = name_pages(
+            self._session, pattern, branch=branch, after=after, deleted=bool(deleted), view=view, limit=limit
+        )
         if not values:
             return Paged(pages)
         get = partial(self.get_many, branch=branch, perspective=perspective, family=family, level=level)

@@ -58,6 +58,11 @@ class Said:
     def tags(self) -> frozenset[str]:
         return frozenset((self.meta or _NOTHING_SAID).tags)
 
+    @property
+    def trace(self) -> str | None:
+        """What it was written in the course of, as a W3C `traceparent`, where its author's program said so. A write does not return it."""
+        return (self.meta or _NOTHING_SAID).trace
+
 
 class Version(msgspec.Struct, Said, frozen=True):
     """One version of a document: what a write made, or an entry of a history."""

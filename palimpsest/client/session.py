@@ -25,6 +25,7 @@ from palimpsest.client.backoff import Backoff
 from palimpsest.client.link import Link, open_link
 from palimpsest.client.reconnecting import Reconnections
 from palimpsest.client.settings import Address, Settings
+from palimpsest.client.tracing import Tracing, begin, end_with
 from palimpsest.client.viewing import inner, replaced
 from palimpsest.errors import (
     ConnectionLost,
@@ -119,6 +120,7 @@ class Session:
         agent: str,
         settings: Settings,
         tls: ssl.SSLContext | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.address = address
         self.client = client
@@ -128,12 +130,15 @@ class Session:
         self.epoch = ""
         self.limits: dict[str, int] = {}
         """As the server's last welcome said."""
+        self.principal = ""
+        """Who this client is, as that said."""
         self.reconnections = Reconnections(address.url)
         self.heard = time.monotonic()
         """When the server said something last, by that clock."""
         self.followers: dict[int, Follower] = {}
         self._hello = (client, token, agent)
         self._tls = tls
+        self._tracing = tracing
         self._loop = asyncio.get_running_loop()
         self._backoff = Backoff(settings.backoff_seconds_min, settings.backoff_seconds_max)
         self._link: Link | None = None
@@ -201,9 +206,13 @@ class Session:
 
     def ask(self, message: Any) -> asyncio.Future[Any]:
         """The answer to a request whose id is the last that `next_id` gave, when nothing is `blocked`."""
+        if self._tracing is not None:
+            step, message = begin(self._tracing, self.address, message)
         if not self._flushing:
             self._start_turn()
         future: asyncio.Future[Any] = self._loop.create_future()
+        if self._tracing is not None:
+            end_with(step, future)
         self._pending[message.id] = (future, message, self._deadline)
         self._outgoing.append(message)
         waiting = len(self._outgoing)
@@ -443,6 +452,7 @@ class Session:
         self._link = link
         self.epoch = welcome.epoch
         self.limits = welcome.limits
+        self.principal = welcome.principal
         self._silent_since = self._pinged = self._loop.time()
         self.heard = time.monotonic()
         self._outgoing = self._take_unanswered()

@@ -132,6 +132,11 @@ class Subscription:
         """Of changes that have arrived and were not taken yet."""
         return sum(arrived[2] for arrived in self._held if isinstance(arrived, tuple))
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing has arrived that was not taken."""
+        return not self._held
+
     async def __aenter__(self) -> Self:
         try:
             await self._begin()

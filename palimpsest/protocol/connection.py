@@ -102,6 +102,7 @@ OrdinaryRequest = (
     | m.ListSubscriptions
     | m.DeleteSubscription
     | m.Redrive
+    | m.Observe
     | m.Through
 )
 """What an open connection says to the server."""
@@ -132,6 +133,7 @@ OrdinaryResponse = (
     | m.Merges
     | m.Acknowledged
     | m.Subscriptions
+    | m.Observed
 )
 """What an open connection says to the client."""
 

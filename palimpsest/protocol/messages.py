@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Raw
 
+from palimpsest.counting import HistogramData
 from palimpsest.words import MAIN, Meta, Node, Parents
 
 PROTOCOL_NEWEST = 1
@@ -290,7 +291,10 @@ class Blame(Message, frozen=True, tag=14):
 
 
 class Revert(Message, frozen=True, tag=15):
-    """Answered by `Committed`: a new version whose value is that of `to`. A document that is deleted is created again."""
+    """Answered by `Committed`: a new version whose value is that of `to`. A document that is deleted is created again.
+
+    dry_run: nothing is done, and the answer is `Differences`: from the newest version to the one that would be made, whose delta it has.
+    """
 
     id: Number
     document: str
@@ -300,10 +304,12 @@ class Revert(Message, frozen=True, tag=15):
     repeat: bool = False
     meta: Meta | None = None
     key: str | None = None
+    dry_run: bool = False
 
 
 class Undo(Message, frozen=True, tag=16):
-    """Answered by `Committed`: a new version without what `version` did, and with all that came after it."""
+    """Answered by `Committed`: a new version without what `version` did, and with all that came after it. dry_run: as of a `Revert`;
+    the delta is empty where the document would be deleted."""
 
     id: Number
     document: str
@@ -313,6 +319,7 @@ class Undo(Message, frozen=True, tag=16):
     repeat: bool = False
     meta: Meta | None = None
     key: str | None = None
+    dry_run: bool = False
 
 
 class Label(Message, frozen=True, tag=17):
@@ -610,6 +617,13 @@ class Redrive(Message, frozen=True, tag=38):
     positions: tuple[Number, ...] = ()
 
 
+class Observe(Message, frozen=True, tag=41):
+    """Answered by `Observed`. subscribers: how many subscriptions are named, those that are furthest behind."""
+
+    id: Number
+    subscribers: Integer = 20
+
+
 Request = (
     Hello
     | Ping
@@ -651,6 +665,7 @@ Request = (
     | ListSubscriptions
     | DeleteSubscription
     | Redrive
+    | Observe
 )
 
 
@@ -658,7 +673,7 @@ Request = (
 
 
 class Welcome(Message, frozen=True, tag=0):
-    """The answer to a hello. limits: the settings that concern a client, by name."""
+    """The answer to a hello. limits: the settings that concern a client, by name. principal: who the client is, by its token or certificate."""
 
     protocol: int
     epoch: str
@@ -666,6 +681,7 @@ class Welcome(Message, frozen=True, tag=0):
     features: tuple[str, ...] = ()
     limits: dict[str, int] = {}
     agent: str = ""
+    principal: str = ""
 
 
 class Pong(Message, frozen=True, tag=1):
@@ -1036,6 +1052,42 @@ class Subscriptions(Message, frozen=True, tag=26):
     more: bool = False
 
 
+class SubscriberInfo(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A subscription without a name. client, principal: of its connection. state: "live", "behind", "starting" or "showing". lag: how many events
+    of the log were not looked at for it, of whatever documents. under_way_bytes: that were sent, and not credited again. perspective:
+    what it sees documents through."""
+
+    client: str
+    principal: str
+    pattern: str
+    branch: str
+    state: str
+    lag: int
+    under_way_bytes: int
+    perspective: str | None = None
+
+
+class Observed(Message, frozen=True, tag=27):
+    """The server as of `at`; what is counted, is counted since `started_at`, both in microseconds since the epoch.
+
+    counters only rise; gauges rise and fall; each by name. requests: by the kind of message. refusals: of requests and connections, by error
+    code. subscribers: those that are furthest behind, the furthest first; named: the same of named subscriptions.
+    """
+
+    id: int
+    epoch: str
+    agent: str
+    started_at: int
+    at: int
+    counters: dict[str, int]
+    gauges: dict[str, float]
+    histograms: dict[str, HistogramData]
+    requests: dict[str, int]
+    refusals: dict[str, int]
+    subscribers: tuple[SubscriberInfo, ...] = ()
+    named: tuple[SubscriptionInfo, ...] = ()
+
+
 Response = (
     Welcome
     | Pong
@@ -1064,4 +1116,5 @@ Response = (
     | Merges
     | Acknowledged
     | Subscriptions
+    | Observed
 )

@@ -33,6 +33,11 @@ class ArchiverProcess:
         self._input: asyncio.StreamWriter | None = None
         self._poked = False
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._input is not None
+
     def poke(self) -> None:
         """The journal has grown. Cheap: many of these make one line."""
         if not self._poked:

@@ -93,6 +93,7 @@ WHOLE: dict[type, Callable[[Any], Asked]] = {
     m.Prune: _many("admin"),
     m.Measure: _many("admin"),
     m.Backup: lambda message: [("admin", "")],
+    m.Observe: lambda message: [("observe", "")],
 }
 """What needs a grant that is bound to no perspective."""
 

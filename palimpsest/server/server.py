@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -31,10 +30,14 @@ from palimpsest.errors import (
 from palimpsest.limits import Limits
 from palimpsest.logs import get_logger
 from palimpsest.protocol.framing import join_frames
+from palimpsest.protocol.messages import Observe, Observed
 from palimpsest.server.access import Access
+from palimpsest.server.addresses import is_loopback
 from palimpsest.server.archiving import ArchiverProcess
+from palimpsest.server.observing import observe
 from palimpsest.server.session import Session
-from palimpsest.server.tls import TlsFiles
+from palimpsest.server.tls import ReloadableTls, TlsFiles
+from palimpsest.server.traffic import Traffic
 from palimpsest.state.rules import Resolver
 from palimpsest.storage.backup import back_up
 from palimpsest.storage.contracts import Archive, Journal
@@ -85,12 +88,18 @@ class Server:
         self.partition: Partition
         self.access: Access
         self._path = None if path is None else os.fspath(path)
-        self._tls = tls.context() if isinstance(tls, TlsFiles) else tls
+        self._reloadable_tls: ReloadableTls | None = None
+        if isinstance(tls, TlsFiles):
+            self._reloadable_tls = ReloadableTls(tls)
+            tls = self._reloadable_tls.context
+        self._tls = tls
         self._host, self._port = host, port
         self._archiver_place = archiver
         self._archiver: ArchiverProcess | None = None
         self._snapshot_versions = snapshot_versions
         self._resolvers = dict(resolvers or {})
+        self.traffic = Traffic()
+        self._started_at = 0
         self._sessions: set[Session] = set()
         self._by_client: dict[str, Session] = {}
         self._to_flush: list[Session] = []
@@ -163,6 +172,8 @@ class Server:
                 monotonic=self.clock.monotonic,
                 resolvers=self._resolvers,
             )
+            self._started_at = self.clock.now()
+            self.partition.observe = self.observed
             if self._path is not None:
                 self.partition.errands.save = self._back_up
             self.partition.on_flush = self._flush
@@ -207,6 +218,15 @@ class Server:
         """Returns when `stop` was called, or when the store can no longer be written to."""
         await self._stop.wait()
 
+    def reload_tls(self) -> None:
+        """Reads the files for TLS again, for the connections that come from now on; those that are there stay as they are.
+
+        Raises InvalidRequest where they cannot be used, and those that were read before stay; and where the server was given none.
+        """
+        if self._reloadable_tls is None:
+            raise InvalidRequest("the server was not given the files for TLS (TlsFiles)", reason="tls")
+        self._reloadable_tls.reload()
+
     async def verify(
         self, *, against: Iterable[Kept] = (), progress: Progress | None = None, values: bool = True
     ) -> Verdict:
@@ -218,7 +238,7 @@ class Server:
 
     async def _start_access(self) -> None:
         """Raises InvalidRequest where everybody on the network could do everything."""
-        is_local = await _is_loopback(self._loop, self._host)
+        is_local = await is_loopback(self._host)
         self.access = Access(self.partition, self.clock, is_local=is_local, principal_of=self._principal_of)
         if self.access.is_open:
             if not is_local:
@@ -335,6 +355,7 @@ class Server:
         if len(self._sessions) >= maximum:
             return TooManyConnections(f"{maximum} connections are open", maximum=maximum)
         self._sessions.add(session)
+        self.traffic.accepted += 1
         return None
 
     def remove_session(self, session: Session) -> None:
@@ -383,18 +404,35 @@ class Server:
             for session in list(self._sessions):
                 session.check_time(now)
 
+    # --- what an operator sees -----------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> str | None:
+        """The store's file; None: it is in memory."""
+        return self._path
+
+    @property
+    def sessions(self) -> Collection[Session]:
+        return self._sessions
+
+    @property
+    def closing(self) -> bool:
+        """Nobody new is served."""
+        return self._closing
+
+    @property
+    def archiver_is_alive(self) -> bool:
+        """One that archives in this process is, as long as the server is."""
+        return self._archiver is None or self._archiver.is_alive
+
+    async def observed(self, message: Observe) -> Observed:
+        """The answer to an `Observe`."""
+        return await observe(self, message, self._started_at)
+
     def statistics(self) -> dict[str, int]:
         """Counts and sizes of this server, by name."""
         restarts = self._archiver.restarts if self._archiver is not None else 0
         return {"connections": len(self._sessions), "archiver_restarts": restarts, **self.partition.statistics()}
-
-
-async def _is_loopback(loop: asyncio.AbstractEventLoop, host: str) -> bool:
-    """Whether host is this machine, and nothing else. Raises OSError where it is nothing at all."""
-    if not host:
-        return False  # every address there is
-    found = await loop.getaddrinfo(host, None)
-    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
 
 
 async def _close(store: Journal | Archive) -> None:

@@ -7,7 +7,7 @@ read from any more, so that it can neither fill our memory nor slow anyone else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -29,6 +29,7 @@ from palimpsest.protocol.messages import (
     Merged,
     MergedPart,
     Message,
+    Through,
     Versions,
     Welcome,
 )
@@ -48,6 +49,9 @@ _LARGE = frozenset((Documents, Versions, Differences, Blamed, Merged, Branches))
 
 _PATH_BYTES = 64
 """What a path, or a branch, takes, roughly."""
+
+Routes = dict[type, Callable[[Any, Any, int], None]]
+"""As those of a partition."""
 
 _COMMITTED: int = Committed.__struct_config__.tag  # type: ignore[assignment]
 
@@ -87,6 +91,7 @@ class Session(asyncio.Protocol):
         self.expires_at = NEVER
         """When the token that was shown ends, in microseconds since the epoch."""
         self._server = server
+        self._traffic = server.traffic
         self._connection = ServerConnection(frame_bytes_max=server.limits.frame_bytes_max)
         self._transport: asyncio.Transport
         self._out: list[Any] = []
@@ -121,6 +126,7 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
+        self._traffic.received_bytes += len(data)
         if self.client:
             self.heard = self._server.clock.monotonic()
         try:
@@ -146,8 +152,24 @@ class Session(asyncio.Protocol):
         if now >= self.expires_at:
             self._server.access.expire(self)
             return
+        if messages:
+            self._route(messages, routes, now)
+
+    def _route(self, messages: Sequence[Message], routes: Routes, now: int) -> None:
+        """Each goes where messages of its kind go; how many there were is counted by runs of one kind."""
+        traffic = self._traffic
+        kind, count = type(messages[0]), 0
+        route = routes[kind]
         for message in messages:
-            routes[type(message)](message, self, now)
+            if type(message) is not kind:
+                traffic.came(kind, count)
+                kind, count = type(message), 0
+                route = routes[kind]
+            count += 1
+            route(message, self, now)
+        traffic.came(kind, count)
+        if Through in traffic.requests:
+            traffic.unwrap(messages)
 
     def pause_writing(self) -> None:
         self.paused = self._held = True
@@ -187,6 +209,8 @@ class Session(asyncio.Protocol):
             self._out_bytes += len(message.value)  # type: ignore[attr-defined]
         elif kind in _LARGE:
             self._out_bytes += _weight(message)
+        elif kind is Failed:
+            self._traffic.refused(message.code)  # type: ignore[attr-defined]
 
     def fail(self, id: int, error: PalimpsestError) -> None:
         self.reply(Failed(id, *error.to_wire()))
@@ -205,7 +229,9 @@ class Session(asyncio.Protocol):
             self._out.clear()
             return
         while self._out and not self.paused:
-            self._transport.write(self._encode(self._take()))
+            data = self._encode(self._take())
+            self._traffic.sent_bytes += len(data)
+            self._transport.write(data)
         if self.paused:
             return
         if self._farewell is not None:
@@ -278,9 +304,8 @@ class Session(asyncio.Protocol):
         shown = {name: limits[name] for name in _CLIENT_LIMITS}
         shown["peer_silence_seconds"] = round(server.limits.peer_silence_seconds)
         assert self._connection.protocol is not None
-        welcome = Welcome(
-            self._connection.protocol, server.epoch, ("subscribe", "transact", "history"), shown, server.agent
-        )
+        features = ("subscribe", "transact", "history")
+        welcome = Welcome(self._connection.protocol, server.epoch, features, shown, server.agent, self.principal)
         self._transport.write(self._connection.send([welcome]))
         log.debug("hello", client=self.client, principal=self.principal, agent=hello.agent, peer=self.peer())
 
@@ -294,6 +319,7 @@ class Session(asyncio.Protocol):
             return
         self._deaf = True
         self._farewell = error
+        self._traffic.refused(error.code)
         self.heard = self._server.clock.monotonic()
         self.flush()
 

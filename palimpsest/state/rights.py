@@ -16,6 +16,9 @@ from palimpsest.state.roles import ADMIN, Allowance, Role, larger, patterns_of
 
 _REMEMBERED_MAX = 4_096
 
+OBSERVE = "observe"
+EVERYTHING = "**"
+
 SYSTEM = "$"
 """What the server's own names begin with. Who has to do with them needs `admin`."""
 
@@ -129,7 +132,10 @@ class Rights:
 
     def _find(self, action: str, documents: str) -> tuple[bool, tuple[View, ...]]:
         needed = {ADMIN} if documents.startswith(SYSTEM) else {action, ADMIN}
-        if any(not needed.isdisjoint(actions) and covers(pattern, documents) for pattern, actions in self._whole):
+        if any(
+            not needed.isdisjoint(actions) and _speaks_of(pattern, action, documents)
+            for pattern, actions in self._whole
+        ):
             return True, ()
         views: dict[tuple[str, bool], View] = {}
         for pattern, actions, view in self._bound:
@@ -140,6 +146,11 @@ class Rights:
             if before is None or (before.level or 0) < (view.level or 0):
                 views[key] = view
         return False, tuple(views.values())
+
+
+def _speaks_of(pattern: str, action: str, documents: str) -> bool:
+    """Whether a grant for pattern is about them. The server itself, "", is to be observed by who is granted that for everything."""
+    return covers(pattern, documents) or (not documents and action == OBSERVE and pattern == EVERYTHING)
 
 
 def _includes(granted: View, wanted: View) -> bool:

@@ -10,8 +10,8 @@ from palimpsest.errors import InvalidName, InvalidValue, LimitExceeded
 from palimpsest.state.names import Pattern
 from palimpsest.state.values import thaw
 
-ACTIONS = ("read", "write", "history", "branch", "merge", "subscribe", "admin")
-"""What can be granted. `admin` includes all others."""
+ACTIONS = ("read", "write", "history", "branch", "merge", "subscribe", "observe", "admin")
+"""What can be granted. `admin` includes all others. `observe` is about the server, and no document: it is granted for `**`."""
 
 ADMIN = "admin"
 """The role that is always there, and may do everything. A document of its name is not looked at."""
@@ -108,7 +108,7 @@ def _check_grant(path: str, grant: Grant) -> None:
 
 
 def _check_bound(path: str, grant: Grant) -> None:
-    unseen = [action for action in ("merge", "admin") if action in grant.actions]
+    unseen = [action for action in ("merge", "observe", "admin") if action in grant.actions]
     if unseen:
         raise _wrong(f"{path}.actions", f"{unseen[0]!r} cannot be granted through a perspective")
     if not grant.perspective or "/" in grant.perspective:

@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from palimpsest.errors import StoreCorrupt
 from palimpsest.storage.contracts import Row, Snapshot
-from palimpsest.storage.events import CHECK_BYTES, Event
+from palimpsest.storage.events import CHECK_BYTES, Event, committed_meta
 from palimpsest.storage.packing import pack, unpack
 from palimpsest.storage.sqlite import INTEGER_MAX
 from palimpsest.words import Kind, Meta, Parents
@@ -72,7 +72,8 @@ def lay(event: Event) -> Laid:
     body = pack(bytes(event.delta))
     if event.meta is None and event.kind == _UPDATE and not event.more and event.parents is None:
         return None, body
-    return _encoder.encode(_Said(event.kind, event.more, event.meta, event.parents)), body
+    # As a `_Said`; its meta is that which the event is proved by, so that one who checks it need not know of later fields.
+    return _encoder.encode((event.kind, event.more, committed_meta(event.meta), event.parents)), body
 
 
 def laid_bytes(laid: Laid) -> int:

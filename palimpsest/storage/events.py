@@ -145,6 +145,11 @@ def check_bytes(digest: bytes, redacted: Event | None = None) -> bytes:
     return hashlib.sha256(digest + _encoder.encode(_content(redacted))).digest()[:CHECK_BYTES]
 
 
+def committed_meta(meta: Meta | None) -> Meta | tuple[object, ...] | None:
+    """As it is encoded where it is proved: without a trace, as it was before there were any."""
+    return (meta.by, meta.description, meta.tags) if meta is not None and meta.trace is None else meta
+
+
 def _content(event: Event) -> tuple[object, ...]:
     content = (
         event.document,
@@ -155,7 +160,7 @@ def _content(event: Event) -> tuple[object, ...]:
         event.delta,
         event.origin,
         event.request,
-        event.meta,
+        committed_meta(event.meta),
         event.key,
         event.more,
     )

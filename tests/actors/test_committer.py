@@ -10,6 +10,7 @@ import pytest
 from msgspec import Raw
 
 from palimpsest.actors.committer import Committer
+from palimpsest.clock import ManualClock
 from palimpsest.errors import CommitFailed, DurabilityUnknown, PalimpsestError, ServerClosing, StorageError
 from palimpsest.limits import Limits
 from palimpsest.protocol import messages as m
@@ -35,7 +36,9 @@ class Office:
 
     async def __aenter__(self) -> Office:
         end = await self.journal.open()
-        self.committer = Committer(self.journal, end, self.limits, self._durable, self._failed, self._room)
+        self.clock = ManualClock()
+        clock = self.clock.monotonic
+        self.committer = Committer(self.journal, end, self.limits, self._durable, self._failed, self._room, clock)
         self.task = asyncio.create_task(self.committer.run())
         return self
 
@@ -198,3 +201,31 @@ async def test_a_bug_in_who_is_told_ends_the_run(behind: bool) -> None:
         office.journal.release()
         with pytest.raises(ZeroDivisionError):
             await asyncio.wait_for(asyncio.shield(office.task), 10)
+
+
+async def test_what_a_batch_took_is_counted_once() -> None:
+    async with Office() as office:
+        office.journal.hold()
+        office.add(1)
+        await _ticks()
+        office.clock.advance(0.25)
+        office.add(2, 3)  # they gather while the first is written, and wait for it, too
+        office.clock.advance(0.5)
+        office.journal.release()
+        await office.committer.quiet()
+        timings = office.committer.timings
+        assert (timings.update.data().count, timings.update.data().sum) == (2, 0.75 + 0.5)
+        assert (timings.commit.data().sum, timings.append.data().sum) == (0.75, 0.75)
+        assert (timings.batch.data().count, timings.batch.data().sum) == (2, 3)
+        assert office.committer.durable_at == office.clock.monotonic()
+
+
+async def test_a_batch_that_fails_is_counted_apart() -> None:
+    async with Office() as office:
+        office.journal.fail(CommitFailed("full", reason="full"))
+        office.add(1)
+        await office.committer.quiet()
+        assert (office.committer.failed, office.committer.timings.commit.data().count) == (1, 0)
+        office.add(1)
+        await office.committer.quiet()
+        assert (office.committer.failed, office.committer.timings.commit.data().count) == (1, 1)

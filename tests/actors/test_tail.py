@@ -92,3 +92,17 @@ def test_as_a_list(steps: list[int], rows_max: int, bytes_max: int) -> None:
 def test_neighbours_and_strangers_are_the_same_events(order: tuple[int, ...]) -> None:
     tail = tail_of(2, 3)
     assert versions([tail.row(position) for position in order]) == list(order)
+
+
+def test_since_when_the_oldest_waits() -> None:
+    tail = Tail(1)
+    assert tail.oldest_at is None
+    tail.append(batch(1, 3), 10.0)
+    tail.append(batch(4, 2), 12.5)
+    assert tail.oldest_at == 10.0
+    tail.trim(3)  # a part of the first batch is still to be archived
+    assert tail.oldest_at == 10.0
+    tail.trim(4)
+    assert tail.oldest_at == 12.5
+    tail.trim(6)
+    assert tail.oldest_at is None

@@ -96,3 +96,19 @@ def test_tags_are_given_and_taken(palimpsest, story) -> None:
     assert palimpsest("get", "d", "--tag", "good").exit_code == 3
     assert palimpsest("tag", "d", "9", "x").exit_code == 3
     assert palimpsest("tag", "d", "1").exit_code == 2
+
+
+def test_dry_runs_show_what_would_change(palimpsest, story) -> None:
+    shown = palimpsest("revert", "d", "1", "--dry-run")
+    assert shown.exit_code == 0, shown.stderr
+    assert "title" in shown.stdout
+    undone = palimpsest("undo", "d", "2", "--dry-run", "--json")
+    assert json.loads(undone.stdout) == {
+        "document": "d",
+        "branch": "main",
+        "dry_run": True,
+        "delta": [{"op": "set", "path": "title", "value": "A"}],
+    }
+    assert "no difference" in palimpsest("revert", "d", "3", "--dry-run").stderr
+    assert palimpsest("undo", "d", "2", "--dry-run", "--expect", "9").exit_code == 4
+    assert json.loads(palimpsest("get", "d").stdout) == {"title": "B", "n": 2}

@@ -268,7 +268,9 @@ names = st.text(max_size=10)
 numbers = st.integers(0, 2**63 - 1)
 integers = st.integers(-(2**63), 2**63 - 1)
 raws = st.sampled_from([b"\x90", b"\xc0", b"\x81\xa1a\x01", b"\x93\x01\xa1x\xcb" + bytes(8)]).map(Raw)
-metas = st.builds(m.Meta, by=st.none() | names, description=st.none() | names, tags=st.tuples(names))
+metas = st.builds(
+    m.Meta, by=st.none() | names, description=st.none() | names, tags=st.tuples(names), trace=st.none() | names
+)
 data = st.dictionaries(names, st.none() | st.booleans() | names | integers, max_size=3)
 
 
@@ -295,6 +297,8 @@ def by_type(hint: Any) -> st.SearchStrategy[Any]:
     if hint in simple:
         return simple[hint]
     arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is dict:
+        return st.dictionaries(*map(by_type, arguments), max_size=3)
     if typing.get_origin(hint) is tuple and arguments[-1] is not Ellipsis:
         return st.tuples(*map(by_type, arguments))
     if typing.get_origin(hint) is tuple:

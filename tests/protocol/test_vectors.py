@@ -55,6 +55,8 @@ def from_plain(value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is tuple:
         inner = arguments if arguments[-1] is not Ellipsis else (arguments[0],) * len(value)
         return tuple(from_plain(item, each) for item, each in zip(value, inner, strict=True))
+    if typing.get_origin(hint) is dict:
+        return {name: from_plain(item, arguments[1]) for name, item in value.items()}
     if value is not None and type(None) in arguments:
         return from_plain(value, arguments[0])
     if len(arguments) > 1 and isinstance(value, dict) and "type" in value:  # one of several messages

@@ -36,11 +36,12 @@ def part(kind: int, document: str = "notes/1", **options: Any) -> m.Part:
 
 
 class Row(msgspec.Struct):
-    """A request about document; what it needs; whether a grant that is bound to a perspective will do."""
+    """A request about document; what it needs; whether a grant that is bound to a perspective will do; for which documents it has to be."""
 
     request: m.Message
     needs: tuple[str, ...]
     seen: bool = False
+    documents: str = "notes/**"
 
 
 ROWS = [
@@ -83,6 +84,9 @@ ROWS = [
     Row(m.Import(1, "notes/1", ()), ("admin",)),
     Row(m.Prune(1, "notes/**"), ("admin",)),
     Row(m.Measure(1, "notes/**"), ("admin",)),
+    Row(m.Revert(1, "notes/1", m.Place(version=1), dry_run=True), ("write", "history")),
+    Row(m.Undo(1, "notes/1", 2, dry_run=True), ("write", "history")),
+    Row(m.Observe(1), ("observe",), documents="**"),
     Row(m.Backup(1, "relative"), NEEDS_ALL),
     Row(m.Get(1, "$system/roles/r"), NEEDS_ALL),
     Row(m.Update(1, "$system/roles/r", CHANGE), NEEDS_ALL),
@@ -199,22 +203,22 @@ async def test_a_request_is_allowed_with_what_it_needs_and_refused_with_anything
         assert is_refusal(await world.fails(request), request)
         return
     rest = [action for action in ACTIONS if action not in (*row.needs, "admin")]
-    await world.allow(*rest)
+    await world.allow(*rest, documents=row.documents)
     assert is_refusal(await world.fails(request), request)
     for missing in row.needs[1:]:
-        await world.allow(*(action for action in (*rest, *row.needs) if action != missing))
+        await world.allow(*(action for action in (*rest, *row.needs) if action != missing), documents=row.documents)
         assert is_refusal(await world.fails(request), request)
     if request != LISTS:
         await world.allow(*ACTIONS, documents="other/**")
         assert is_refusal(await world.fails(request), request)
     await through_a_perspective(world, row)
     if type(request) in world.server.partition.routes and not isinstance(request, gate.NAMED):
-        await world.allow(*row.needs)
+        await world.allow(*row.needs, documents=row.documents)
         assert type(await world.fails(request)) is not Forbidden
 
 
 async def through_a_perspective(world: World, row: Row) -> None:
-    bound = [action for action in ACTIONS if action not in ("merge", "admin")]
+    bound = [action for action in ACTIONS if action not in ("merge", "observe", "admin")]
     await world.allow(*bound, perspective="public")
     if not row.seen:
         assert is_refusal(await world.fails(row.request), row.request)
