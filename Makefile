@@ -17,7 +17,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test docs site lint format types bench soak diffsync requirements clean
+.PHONY: help setup serve test docs site lint format types bench soak browser diffsync requirements clean
 
 help:  ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F '|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -55,6 +55,9 @@ bench: $(VENV)/.dev $(VENV)/.bench  ## Measure beside Redis: SIZE=tiny, small or
 
 soak: $(VENV)/.dev  ## Run the long tests, which kill servers and break disks for minutes.
 	$(BIN)/python -m pytest -m soak $(ARGS)
+
+browser: $(VENV)/.dev  ## Drive the console in Chromium: ARGS=--screenshots writes the images of the documents anew.
+	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
 diffsync: $(VENV)/.dev  ## Run DiffSync's own tests on our classes: DIFFSYNC=path of a checkout.
 	$(BIN)/python tests/sync/upstream.py "$(DIFFSYNC)" $(ARGS)

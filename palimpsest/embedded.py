@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from palimpsest.client import Client, SyncClient, connect, connect_sync
+from palimpsest.client import Client, Observation, SyncClient, connect, connect_sync
+from palimpsest.client.observing import observation
+from palimpsest.protocol.messages import Observe
 from palimpsest.server import Server as _Server
 
 
@@ -25,3 +27,7 @@ class Server(_Server):
     def connect_sync(self, **options: Any) -> SyncClient:
         """As `palimpsest.connect_sync`, to this server. Only for threads that do not run the server's event loop."""
         return connect_sync(self.url, **options)
+
+    async def observe(self, *, subscribers: int = 20) -> Observation:
+        """As `Client.observe`, without a connection."""
+        return observation(await self.observed(Observe(0, subscribers)))
