@@ -57,7 +57,7 @@ soak: $(VENV)/.dev  ## Run the long tests, which kill servers and break disks fo
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
 browser: $(VENV)/.dev  ## Drive the console in Chromium: ARGS=--screenshots writes the images of the documents anew.
-	$(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m browser tests/browser $(ARGS)
 
 diffsync: $(VENV)/.dev  ## Run DiffSync's own tests on our classes: DIFFSYNC=path of a checkout.
 	$(BIN)/python tests/sync/upstream.py "$(DIFFSYNC)" $(ARGS)

@@ -12,7 +12,7 @@ const ROWS_MAX = 500;
 export async function show(main, route, signal) {
   const [kind, ...rest] = (route.id ?? "").split("/");
   const id = rest.join("/");
-  const content = h("div", null, loading());
+  const content = h("div", { class: "reconcile" }, loading());
   const title = kind === "plans" ? "A plan" : kind === "runs" ? "A run" : "Reconciliation";
   replace(main, h("header", { class: "page-head" }, h("h1", null, title), id && h("a", { href: pageHref("reconcile") }, "All sources")), content);
   const open = async () => {

@@ -16,9 +16,9 @@ export async function show(main, route, signal) {
   replace(main,
     h("header", { class: "page-head" }, h("h1", null, "Retention"), h("div", { class: "actions" }, button("New policy", () => edit(null), { class: "primary" }))),
     h("p", { class: "hint" }, "What a policy says is honoured in the background. The newest version of a document stays always, and so do versions with a tag that the policy names."),
-    h("section", { class: "card", "aria-labelledby": "policies" }, h("h2", { id: "policies" }, "Policies"), policies),
-    h("section", { class: "card", "aria-labelledby": "prune" }, h("h2", { id: "prune" }, "What would it free?"), pruneForm(), freed),
-    h("section", { class: "card", "aria-labelledby": "usage" }, h("h2", { id: "usage" }, "What documents take"), usage));
+    h("section", { class: "card retention", "aria-labelledby": "policies" }, h("h2", { id: "policies" }, "Policies"), policies),
+    h("section", { class: "card retention", "aria-labelledby": "prune" }, h("h2", { id: "prune" }, "What would it free?"), pruneForm(), freed),
+    h("section", { class: "card retention", "aria-labelledby": "usage" }, h("h2", { id: "usage" }, "What documents take"), usage));
   listPolicies();
   listUsage("**");
 
