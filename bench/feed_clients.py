@@ -81,14 +81,14 @@ async def late(
 
         followed = await few_at_once(subscribe, clients * (subscribers // connections))
         _spare_collector()
-        writing = asyncio.create_task(_written(port, changes, rate, bulk_bytes))
+        writing = asyncio.create_task(written(port, changes, rate, bulk_bytes))
         await asyncio.gather(writing, *map(follow, followed))
         answered = writing.result()
     found = sorted(1e6 * (at - answer) for answer, times in zip(answered, arrivals, strict=True) for at in times)
     return found[len(found) // 2], found[len(found) * 99 // 100]
 
 
-async def _written(*numbers: int) -> list[float]:
+async def written(*numbers: int) -> list[float]:
     """What `write` says, in a process of its own. Raises CalledProcessError."""
     command = [sys.executable, "-m", "bench.feed_clients", "write", *map(str, numbers)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from msgspec import Raw
 from msgspec.msgpack import encode
@@ -28,16 +29,19 @@ class PalimpsestPeer:
     name = PALIMPSEST
     host = "127.0.0.1"
     script = ""
+    arguments: tuple[str, ...] = ()
+    """Of `serve`, beside store and address."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self.port = 0
         self._parent = directory
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> PalimpsestPeer:
+    def __enter__(self) -> Self:
         self._directory = tempfile.TemporaryDirectory(prefix="bench-palimpsest-", dir=self._parent)
         store = Path(self._directory.name) / "state.db"
         command = [sys.executable, "-m", "palimpsest", "serve", str(store), "--host", self.host, "--port", "0"]
+        command += self.arguments
         self._process = processes.start(command, log=self.log_path)
         try:
             self._wait_until_ready()

@@ -29,6 +29,7 @@ def print_results(results: Results, console: Console) -> None:
         ("Feeds", results.feeds),
         ("Perspectives", results.perspectives),
         ("Synchronizing", results.sync),
+        ("HTTP and the console", results.gateway),
     ):
         if figures:
             console.print(_single_table(title, figures))

@@ -70,6 +70,7 @@ class Results(msgspec.Struct, frozen=True):
     feeds: Sequence[Single] = ()
     perspectives: Sequence[Single] = ()
     sync: Sequence[Single] = ()
+    gateway: Sequence[Single] = ()
 
     def to_json(self) -> bytes:
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"

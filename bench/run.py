@@ -17,12 +17,14 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from bench import comparisons, generator, machine, picture, redis_peer, report
+from bench import comparisons, console_paint, generator, machine, picture, redis_peer, report
 from bench.branches import BranchesSize, measure_branches
 from bench.comparisons import Pace
+from bench.console_paint import ConsoleSize, measure_console
 from bench.documents import StoreSize, measure_documents
 from bench.feeds import BY_HAND_CASES, FEEDS_CASES, FeedsSize, measure_feeds
 from bench.floor import measure_floor
+from bench.gateway import GatewaySize, measure_gateway
 from bench.history import HistorySize, measure_history
 from bench.palimpsest_peer import PalimpsestPeer
 from bench.peer import Peer
@@ -39,7 +41,19 @@ WORK = (
     "Palimpsest: `serve` as it comes, its archiver running, request ids, digests and limits on. "
     "Redis: appendonly yes, appendfsync always, a script of HSET, HINCRBY, XADD and PUBLISH."
 )
-PARTS = ("floor", "python", "server", "documents", "history", "branches", "feeds", "perspectives", "sync")
+PARTS = (
+    "floor",
+    "python",
+    "server",
+    "documents",
+    "history",
+    "branches",
+    "feeds",
+    "perspectives",
+    "sync",
+    "gateway",
+    "console",
+)
 
 
 class Size(msgspec.Struct, frozen=True):
@@ -51,6 +65,8 @@ class Size(msgspec.Struct, frozen=True):
     feeds: FeedsSize
     perspectives: PerspectivesSize
     sync: SyncSize
+    gateway: GatewaySize
+    console: ConsoleSize
 
 
 SIZES = {
@@ -63,6 +79,8 @@ SIZES = {
         FeedsSize(100, 10, 1_000, 1_000, rounds=1),
         PerspectivesSize(2_000, 100, 20, 1),
         SyncSize((200,)),
+        GatewaySize(50, 10, 1, 0.1, 0.3),
+        ConsoleSize(2_000, 1),
     ),
     "small": Size(
         Pace(2, 0.5, 1.5, 1_000),
@@ -73,6 +91,8 @@ SIZES = {
         FeedsSize(1_000, 100, 20_000, 10_000, rounds=2),
         PerspectivesSize(20_000, 1_000, 50),
         SyncSize((1_000, 10_000)),
+        GatewaySize(1_000, 60, 3, 0.5, 1.5),
+        ConsoleSize(20_000, 5),
     ),
     "full": Size(
         Pace(5, 1.0, 3.0, 1_000),
@@ -83,6 +103,8 @@ SIZES = {
         FeedsSize(1_000, 400, 100_000, 10_000),
         PerspectivesSize(50_000, 1_000, 100),
         SyncSize((1_000, 10_000, 100_000)),
+        GatewaySize(1_000, 200, 5, 1.0, 3.0),
+        ConsoleSize(100_000, 9),
     ),
 }
 
@@ -143,6 +165,16 @@ class Bench:
         self._watch("sync")
         return measure_sync(self._directory, self._size.sync)
 
+    def gateway(self) -> list[Single]:
+        return measure_gateway(self._directory, self._size.gateway, self._watch)
+
+    def console(self) -> list[Single]:
+        if console_paint.chromium() is None:
+            self._skip("the console: there is no chromium")
+            return []
+        self._watch("console")
+        return measure_console(self._directory, self._size.console)
+
     def _start_peers(self, stack: ExitStack) -> list[Peer]:
         peers: list[Peer] = [stack.enter_context(PalimpsestPeer(self._directory))]
         if redis_peer.executable() is not None:
@@ -180,9 +212,10 @@ def measure(size_name: str, parts: list[str], directory: Path, *, require_all: b
     feeds = [*sockets_figures(deliveries), *bench.feeds()] if "feeds" in parts else []
     perspectives = bench.perspectives() if "perspectives" in parts else []
     sync = bench.sync() if "sync" in parts else []
+    gateway = [*(bench.gateway() if "gateway" in parts else []), *(bench.console() if "console" in parts else [])]
     compared += deliveries
     said = (at, size_name, described, WORK, compared)
-    return Results(*said, floor, documents, bench.skipped, history, branches, feeds, perspectives, sync)
+    return Results(*said, floor, documents, bench.skipped, history, branches, feeds, perspectives, sync, gateway)
 
 
 def main() -> None:

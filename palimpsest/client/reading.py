@@ -193,8 +193,9 @@ class Reading:
         level: int | None = None,
     ) -> AsyncIterator[Any]:
         """The names of documents that exist and match, in the order of their code points. deleted: those that are deleted, too.
-        after: only those behind this name. limit: at most so many. values: the documents themselves, which are asked for a page at a time. perspective, or family and level: as of `get`.
-        Names that begin with `$` are the server's: a pattern matches them where it begins with it. Raises InvalidName."""
+        after: only those behind this name. limit: at most so many. values: the documents themselves, which are asked for a page at a
+        time. perspective, or family and level: as of `get`. Names that begin with `$` are the server's: a pattern matches them where
+        it begins with it. Raises InvalidName."""
         check(pattern, branch)
         view = make_view(perspective, family, level)
         if values and deleted:

@@ -16,11 +16,13 @@ import anyio
 import uvicorn
 
 from palimpsest.client import Client, connect
+from palimpsest.client.tracing import PassedOn
 from palimpsest.errors import InvalidRequest, PalimpsestError, Unauthenticated
 from palimpsest.logs import get_logger
 from palimpsest.server import TlsFiles
 from palimpsest.web.app import make_app
 from palimpsest.web.callers import Callers
+from palimpsest.web.heads import bounded_protocol
 from palimpsest.web.services import HttpLimits, Services
 
 log = get_logger("palimpsest.web")
@@ -60,6 +62,8 @@ class Gateway:
         self._ca, self._client_tls = ca, client_tls
         self._is_ready = is_ready or self._says_hello
         self._exits = AsyncExitStack()
+        self._callers: Callers
+        self._services: Services
 
     @property
     def url(self) -> str:
@@ -69,9 +73,12 @@ class Gateway:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
-            callers = Callers(self._connect, self.limits.callers_max)
+            callers = self._callers = Callers(self._connect, self.limits.callers_max, self.limits.openings_max)
             exits.push_async_callback(callers.close)
-            services = Services(self.limits, self._is_ready)
+            readiness = _Together(self._is_ready)
+            exits.push_async_callback(readiness.close)
+            services = self._services = Services(self.limits, readiness)
+            services.is_somebody = self._client_tls is not None
             app = make_app(services, callers, self.names)
             listening = await _bind(self._host, self._port)
             self._port = listening.getsockname()[1]
@@ -86,8 +93,21 @@ class Gateway:
         with anyio.CancelScope(shield=True):
             await self._exits.__aexit__(None, None, None)
 
+    def statistics(self) -> dict[str, int]:
+        """Once the block is entered. callers: whose connection to the server is kept; opening: of these, that are being opened; uses: requests
+        and streams under way that have one; body_bytes: held for them."""
+        return self._callers.statistics() | {"body_bytes": self._services.bodies.held_bytes}
+
     def _connect(self, token: str | None) -> Client:
-        return connect(self._server_url, token=token, ca=self._ca, tls=self._client_tls, connect_seconds=0)
+        return connect(
+            self._server_url,
+            token=token,
+            ca=self._ca,
+            tls=self._client_tls,
+            connect_seconds=0,
+            tracing=PassedOn(),
+            credit_bytes=self.limits.event_queue_bytes_max,
+        )
 
     async def _says_hello(self) -> str | None:
         try:
@@ -101,6 +121,7 @@ class Gateway:
     def _config(self, app: Any) -> uvicorn.Config:
         config = uvicorn.Config(
             app,
+            http=bounded_protocol(self.limits.head_bytes_max, self.limits.head_seconds),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -113,6 +134,27 @@ class Gateway:
         config.load()
         config.ssl = self._tls
         return config
+
+
+class _Together:
+    """A question that is asked once for all who ask meanwhile, however many they are."""
+
+    def __init__(self, ask: Callable[[], Awaitable[str | None]]) -> None:
+        self._ask = ask
+        self._asking: asyncio.Task[str | None] | None = None
+
+    async def __call__(self) -> str | None:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._answer())
+        return await asyncio.shield(self._asking)
+
+    async def close(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait((self._asking,))
+
+    async def _answer(self) -> str | None:
+        return await self._ask()
 
 
 class _Quiet(uvicorn.Server):
@@ -137,6 +179,8 @@ async def _served(config: uvicorn.Config, listening: socket.socket, services: Se
         with anyio.CancelScope(shield=True):
             await server.shutdown([listening])
             await ticking
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()  # its peer does not take what it was sent
 
 
 async def _bind(host: str, port: int) -> socket.socket:
@@ -148,7 +192,8 @@ async def _bind(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         raise InvalidRequest(f"{host!r} is no address to listen on: {error.strerror}", reason="host") from error
     family, _, _, _, address = found[0]
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # Special case: asyncio sends small answers at once only where the socket says that it speaks TCP.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)

@@ -6,7 +6,7 @@ The one table of all operations makes the routes and the OpenAPI description, so
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,6 +16,7 @@ from palimpsest.web.services import Services
 JSON = "application/json"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+DELTA = "application/vnd.palimpsest.delta+json"
 EVENT_STREAM = "text/event-stream"
 TEXT = "text/plain; charset=utf-8"
 
@@ -27,7 +28,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Call:
     """One request, checked: path, query and body are what the operation says they are."""
 
-    __slots__ = ("body", "client", "headers", "media_type", "path", "query", "services")
+    __slots__ = ("body", "client", "headers", "is_named", "media_type", "path", "query", "services", "target")
 
     def __init__(
         self,
@@ -38,6 +39,9 @@ class Call:
         body: Any,
         media_type: str,
         headers: Mapping[str, str],
+        target: str = "",
+        *,
+        is_named: bool = False,
     ) -> None:
         self.client = client
         """Of whoever asks, with that one's rights."""
@@ -52,6 +56,10 @@ class Call:
         """Of the body, without parameters; "" where there is none."""
         self.headers = headers
         """Names are of lower case."""
+        self.target = target
+        """The whole path that was asked for, decoded."""
+        self.is_named = is_named
+        """Whoever asks has a token, so that a role may say what is seen."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -63,10 +71,20 @@ class Answer(msgspec.Struct, frozen=True):
     media_type: str = JSON
 
 
+class Chunks(Protocol):
+    """What is to be written, piece by piece."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None:
+        """Nothing more is asked for. Called once at the end, whether or not anything was."""
+        ...
+
+
 class Stream(msgspec.Struct, frozen=True):
     """An answer without an end: chunks as they are to be written. Closed when the caller has gone or the gateway stops."""
 
-    chunks: AsyncIterator[bytes]
+    chunks: Chunks
     headers: Mapping[str, str] = {}
     media_type: str = EVENT_STREAM
 
@@ -74,9 +92,16 @@ class Stream(msgspec.Struct, frozen=True):
 Handler = Callable[[Call], Awaitable[Answer | Stream]]
 
 
+class AnyOf:
+    """In `answers`: one of these types, where no single one says it."""
+
+    def __init__(self, *kinds: Any) -> None:
+        self.kinds = kinds
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """path: with parameters in braces; `{name:path}` takes slashes, too. query: what may stand behind the `?`. bodies: by media type, the type of
-    the body; empty: there is none. answers: by status, the type of the content; None: no body. media_type: of the answer of success.
+    the body; empty: there is none. answers: by status, the type of the content, or `AnyOf` some; None: no body. media_type: of the answer of success.
 
     is_open: asked without a client of the caller's: `call.client` is not there then.
     """
@@ -97,3 +122,5 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     request_headers: Mapping[str, str] = {}
     """What is looked at beside `Authorization`, with a description each."""
     is_open: bool = False
+    is_probe: bool = False
+    """Asked by machines that know us by any name."""

@@ -28,6 +28,7 @@ OPERATIONS = (
         answers={200: str},
         media_type=TEXT,
         is_open=True,
+        is_probe=True,
     ),
     Operation(
         method="GET",
@@ -39,5 +40,6 @@ OPERATIONS = (
         answers={200: str, 503: Problem},
         media_type=TEXT,
         is_open=True,
+        is_probe=True,
     ),
 )

@@ -25,8 +25,8 @@ _STATUSES: tuple[tuple[type[e.PalimpsestError], int], ...] = (
     (e.DeltaFailed, 422),
     (e.InvalidDelta, 422),
     (e.SchemaViolation, 422),
+    (e.InvalidValue, 422),
     (e.UsageError, 400),
-    (e.VersionConflict, 412),
     (e.Conflict, 409),
     (e.Unauthenticated, 401),
     (e.AccessError, 403),
@@ -36,6 +36,10 @@ _STATUSES: tuple[tuple[type[e.PalimpsestError], int], ...] = (
     (e.StorageError, 503),
 )
 """The first that fits counts."""
+
+
+_CONDITIONS = (e.VersionConflict, e.DocumentExists)
+"""What comes of a condition that does not hold: 412 for who asked for it in a header, 409 for others."""
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -50,9 +54,17 @@ class Problem(msgspec.Struct, omit_defaults=True):
     data: dict[str, Any] = {}
 
 
-def problem_of(error: e.PalimpsestError) -> Answer:
+class Refused(Exception):
+    """A request that is answered with a problem of HTTP's own, and no error of the tree."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
+
+def problem_of(error: e.PalimpsestError, *, is_conditional: bool = False) -> Answer:
+    """is_conditional: the request was to be done under a condition only."""
     code, message, data = error.to_wire()
-    status = status_of(error)
+    status = 412 if is_conditional and isinstance(error, _CONDITIONS) else status_of(error)
     title = type(error).__name__
     problem = Problem(title, status, f"urn:palimpsest:error:{code}", message, code, _plain(data))
     return answer_of(problem)
