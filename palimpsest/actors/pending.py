@@ -25,8 +25,9 @@ _CONFLICTS_NAMED = 5
 
 
 def merge_id(request: Any, client: str) -> str:
-    """Of the pending merge that a request may begin: the same for a repeat."""
-    identity = f"key:{request.key}" if request.key is not None else f"{client}:{request.id}"
+    """Of the pending merge that a request may begin: the same for a repeat. An id of the caller's own is one for each document."""
+    documents = getattr(request, "pattern", None) or getattr(request, "document", "")
+    identity = f"key:{request.key}:{documents}" if request.key is not None else f"{client}:{request.id}"
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 

@@ -123,6 +123,7 @@ class Gateway:
             app,
             http=bounded_protocol(self.limits.head_bytes_max, self.limits.head_seconds),
             log_config=None,
+            log_level="warning",  # that it starts and stops is told by us
             access_log=False,
             lifespan="off",
             ws="none",

@@ -163,3 +163,18 @@ async def test_what_is_no_branch() -> None:
             await client.merge("n", source="nowhere")
         with pytest.raises(InvalidName):
             await client.branch("$system/retention/x", "a")
+
+
+async def test_the_same_request_id_for_merges_of_two_documents() -> None:
+    async with pal.Server.memory() as server, server.connect() as client:
+        for name in ("a", "b"):
+            await client.create(name, {"n": 0})
+            await client.branch(name, "draft")
+            await client.update(name, {"n": 1})
+            await client.update(name, {"n": 2}, branch="draft")
+        first = await client.merge("a", source="draft", request_id="nightly")
+        second = await client.merge("b", source="draft", request_id="nightly")
+        assert first.merge_id != second.merge_id
+        assert [conflict.document for conflict in second.conflicts] == ["b"]
+        again = await client.merge("a", source="draft", request_id="nightly")
+        assert (again.merge_id, again.repeat) == (first.merge_id, True)
