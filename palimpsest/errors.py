@@ -19,6 +19,7 @@
     │   ├── InvalidPerspective   a perspective that does not make sense
     │   ├── PerspectiveNotFound
     │   ├── SchemaViolation      a value that breaks a schema of its document
+    │   ├── TooManyDeletes       more than a source of a reconciliation may do at once
     │   └── CursorError
     │       ├── CursorInvalid    a cursor of another journal, or none at all
     │       ├── Compacted        a cursor that reaches back before what is retained
@@ -27,7 +28,9 @@
     │   ├── DocumentExists
     │   ├── BranchExists
     │   ├── VersionConflict
-    │   └── UndoConflict         what is to be taken back was changed again since
+    │   ├── UndoConflict         what is to be taken back was changed again since
+    │   ├── PlanMoved            what a reconciliation planned is not so any more
+    │   └── SourceBusy           another run of the source is under way
     ├── AccessError           who asks has no right to it
     │   ├── Unauthenticated      no token, or none that is good; the connection is closed
     │   └── Forbidden
@@ -254,6 +257,14 @@ class SchemaViolation(UsageError):
     reason: str
 
 
+class TooManyDeletes(UsageError):
+    """More deletes than `max_deletes` of the source; nothing was done. `deletes`: how many it would be; `limit`: how many may be."""
+
+    code = "too_many_deletes"
+    deletes: int
+    limit: int
+
+
 class CursorError(UsageError):
     code = "cursor"
 
@@ -327,6 +338,22 @@ class UndoConflict(Conflict):
     branch: str
     version: int
     conflicts: list[dict[str, Any]]
+
+
+class PlanMoved(Conflict):
+    """What was planned is not so any more; nothing was done. `documents`: those that have gone on, or whose source was reconciled by
+    another run."""
+
+    code = "plan_moved"
+    documents: list[str]
+
+
+class SourceBusy(Conflict):
+    """Another run of the source is under way. `until`: when its lease ends, in microseconds since the epoch, unless it is renewed."""
+
+    code = "source_busy"
+    source: str
+    until: int
 
 
 class AccessError(PalimpsestError):

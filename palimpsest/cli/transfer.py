@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -16,6 +16,7 @@ from palimpsest.cli.options import AsJson, Pattern
 from palimpsest.cli.output import counted, print_json, remark
 from palimpsest.cli.progress import OnProgress, progress_bar
 from palimpsest.cli.session import ask_server
+from palimpsest.cli.viewing import Family, Level, Perspective, make_view
 from palimpsest.client import Client
 from palimpsest.errors import UsageError
 
@@ -32,6 +33,12 @@ _PLACE = ("document", "branch", "version")
 Place = tuple[str, str, int]
 """A document, its branch and a version."""
 
+Scope = Mapping[str, Any]
+"""What is exported of documents: the named arguments of the API, and what the header says of it."""
+
+_SCOPE = ("branch", "perspective", "family", "level")
+_EXPORTED = ("documents", *_SCOPE)
+
 
 def export(
     context: typer.Context,
@@ -42,20 +49,30 @@ def export(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with FILE where an earlier export of the same was ended.")
     ] = False,
+    branch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BRANCH", help="The history of this branch alone, to be imported as main; else all of them."
+        ),
+    ] = None,
+    perspective: Perspective = None,
+    family: Family = None,
+    level: Level = None,
     as_json: AsJson = False,
 ) -> None:
     """Write documents with their history as lines of JSON: a header, then one line a version.
 
     Each document is as of its own moment; for a copy of the whole store as of one moment there is backup.
     """
+    scope: Scope = {"branch": branch, **make_view(perspective, family, level)}
     if output is None:
         if resume:
             raise UsageError("--resume goes on with a file: name it with -o")
-        ask_server(context, lambda client: _write(client, pattern, None, sys.stdout.buffer))
+        ask_server(context, lambda client: _write(client, pattern, scope, None, sys.stdout.buffer))
         return
     with _open(output, resume=resume) as file:
-        after = resume_place(file, pattern) if resume else None
-        written = ask_server(context, lambda client: _write(client, pattern, after, file))
+        after = resume_place(file, pattern, scope) if resume else None
+        written = ask_server(context, lambda client: _write(client, pattern, scope, after, file))
     if as_json:
         print_json({"file": str(output), "versions": written})
     else:
@@ -87,17 +104,17 @@ def import_history(
     remark(f"{counted(report.versions, 'version')} of {counted(report.documents, 'document')} imported{there}")
 
 
-def resume_place(file: BinaryIO, pattern: str) -> Place | None:
+def resume_place(file: BinaryIO, pattern: str, scope: Scope) -> Place | None:
     """Where an export that was ended goes on; a line that is torn is cut off. None: from the beginning, and nothing is left.
 
-    Raises UsageError where the file is no export of pattern.
+    Raises UsageError where the file is no export of pattern, or of something else of the documents than scope.
     """
     file.seek(0)
     header = file.readline()
     if not header.endswith(b"\n") and _begins_header(header):
         file.truncate(0)
         return None
-    _check_header(header, pattern)
+    _check_header(header, pattern, scope)
     last, end = _last_line(file)
     if end == len(header):
         file.truncate(0)  # it is written anew
@@ -107,11 +124,11 @@ def resume_place(file: BinaryIO, pattern: str) -> Place | None:
     return place
 
 
-async def _write(client: Client, pattern: str, after: Place | None, out: BinaryIO) -> int:
+async def _write(client: Client, pattern: str, scope: Scope, after: Place | None, out: BinaryIO) -> int:
     """Returns how many versions were written."""
     versions = 0
     with progress_bar("exporting", "versions", hidden=out.isatty()) as on_progress:
-        async for line in client.export(pattern, after=after):
+        async for line in client.export(pattern, after=after, **scope):
             out.write(msgspec.json.encode(line) + b"\n")
             versions += "document" in line
             if versions % _TOLD_LINES == 0:
@@ -152,12 +169,19 @@ def _told(file: BinaryIO, on_progress: OnProgress) -> Iterator[bytes]:
         yield line
 
 
-def _check_header(line: bytes, pattern: str) -> None:
+def _check_header(line: bytes, pattern: str, scope: Scope) -> None:
     header = _decoded(line)
     if header.get("palimpsest") != "history":
         raise UsageError("the file is no export, as its first line shows")
-    if header.get("documents") != pattern:
-        raise UsageError(f"the file is an export of {header.get('documents')}, and not of {pattern}")
+    wanted = {"documents": pattern, **scope}
+    if any(header.get(name) != wanted.get(name) for name in _EXPORTED):
+        raise UsageError(f"the file is an export of {_described(header)}, and not of {_described(wanted)}")
+
+
+def _described(header: Mapping[str, Any]) -> str:
+    """What is exported, as a command would say it."""
+    options = [f"--{name} {header[name]}" for name in _SCOPE if header.get(name) is not None]
+    return " ".join([str(header.get("documents")), *options])
 
 
 def _begins_header(torn: bytes) -> bool:

@@ -1,7 +1,8 @@
 """Documents with their full history, out of a server. What a line is, `history_lines` knows; which streams, `branch_order`.
 
-Through a perspective, only `main` of each document can be exported, in the view's words: what is said of versions, and of branches, is
-in no view.
+The history of one branch can be exported alone, with that of what it starts from: of each document one line of versions, which is called
+`main`, whatever branches they were made on, so that it can be imported without the rest. Through a perspective nothing else can be
+exported, in the view's words: what is said of versions, and of branches, is in no view.
 """
 
 from __future__ import annotations
@@ -33,27 +34,37 @@ Lines = list[dict[str, Any]]
 
 
 class Export:
-    """after: (document, branch, version), the place to go on behind. view: what documents are seen through, if anything. Raises
-    InvalidName or InvalidRequest."""
+    """after: (document, branch, version), the place to go on behind. branch: whose history is exported alone; None: all branches, or `main`
+    where there is a view. view: what documents are seen through, if anything. Raises InvalidName or InvalidRequest."""
 
     def __init__(
-        self, session: Session, documents: str, after: tuple[str, str, int] | None, view: View | None = None
+        self,
+        session: Session,
+        documents: str,
+        after: tuple[str, str, int] | None,
+        branch: str | None = None,
+        view: View | None = None,
     ) -> None:
         self._session = session
         self._pattern = Pattern.parse(documents)
         self._view = view
-        self._branches = (RECORD, MAIN) if view is None else (MAIN,)
+        self._header = header_line(self._pattern.text, branch=branch, **_said(view))
+        self._branch = MAIN if branch is None and view is not None else branch
+        """Whose history is exported alone; None: all of them."""
+        if branch is not None and (not branch or branch.startswith("$")):
+            raise InvalidRequest(f"{branch!r} is no branch that can be exported alone", reason="branch")
+        self._branches = (RECORD, MAIN) if self._branch is None else (MAIN,)
         """Of each document, what comes first."""
         self._after = None if after is None else _check_after(after, self._pattern)
-        if view is not None and self._after is not None and self._after[1] != MAIN:
-            reason = f"after names the branch {self._after[1]!r}, and an export through a perspective has only {MAIN!r}"
+        if self._branch is not None and self._after is not None and self._after[1] != MAIN:
+            reason = f"after names the branch {self._after[1]!r}; the versions of this export are all called {MAIN!r}"
             raise InvalidRequest(reason, reason="after")
 
     async def pages(self) -> AsyncGenerator[Lines, None]:
         """Raises InvalidRequest where the document of `after` never had such a branch."""
         start = ""
         if self._after is None:
-            yield [header_line(self._pattern.text)]
+            yield [self._header]
         else:
             start = self._after[0]
             async for lines in self._rest(*self._after):
@@ -61,7 +72,7 @@ class Export:
         async for names in self._names(start):
             for place in range(0, len(names), _DOCUMENTS_TOGETHER):
                 streams = [
-                    Stream(name, branch)
+                    self._begin(name, branch)
                     for name in names[place : place + _DOCUMENTS_TOGETHER]
                     for branch in self._branches
                 ]
@@ -71,11 +82,15 @@ class Export:
                     async for lines in self._document(streams[index : index + each], pages[index : index + each]):
                         yield lines
 
+    def _begin(self, document: str, branch: str, first: int = 1) -> Stream:
+        """What is called `branch` of a document: where one is exported alone, the versions are that one's."""
+        return Stream(document, branch, first, through=self._branch or "")
+
     async def _names(self, after: str) -> AsyncGenerator[Sequence[str], None]:
         """Of all documents that match, by name."""
-        if self._view is not None:
+        if self._branch is not None:
             async for names in name_pages(
-                self._session, self._pattern.text, after=after, deleted=True, view=self._view
+                self._session, self._pattern.text, branch=self._branch, after=after, deleted=True, view=self._view
             ):
                 yield names
             return
@@ -110,7 +125,7 @@ class Export:
         self, streams: Sequence[Stream], pages: Sequence[m.Versions | None]
     ) -> AsyncGenerator[Lines, None]:
         """streams: of its record and of `main`, or of `main` alone, and the first page of each."""
-        if self._view is not None:
+        if self._branch is not None:
             async for lines in self._stream(streams[0], pages[0]):
                 yield lines
             return
@@ -134,10 +149,10 @@ class Export:
                 yield lines
             return
         if branch == MAIN:
-            main = Stream(document, MAIN, version + 1)
+            main = self._begin(document, MAIN, version + 1)
             async for lines in self._stream(main, await self._page(main)):
                 yield lines
-        if self._view is not None:
+        if self._branch is not None:
             return
         for stream in await self._streams_behind(document, (branch, version)):
             async for lines in self._stream(stream, await self._page(stream)):
@@ -183,7 +198,7 @@ class Export:
         while page is not None:
             lines: Lines = []
             for entry in page.entries:
-                if (entry.branch or stream.read_on) != stream.branch:
+                if self._branch is None and (entry.branch or stream.read_on) != stream.branch:
                     continue
                 line = await self._line(stream, entry, previous)
                 if line is not None:
@@ -196,7 +211,7 @@ class Export:
     async def _line(self, stream: Stream, entry: m.Entry, previous: int) -> dict[str, Any] | None:
         """previous: the version that an importer has before it; 0: none. None where the version is not kept any more by now."""
         document, branch = stream.document, stream.branch
-        if self._view is not None:  # what it comes from beside the one before it is not there
+        if self._branch is not None:  # what it comes from beside the one before it is not there
             entry = msgspec.structs.replace(entry, parents=None)
         base = None if entry.parents is None else entry.parents.base
         follows = entry.version == previous + 1
@@ -205,7 +220,8 @@ class Export:
             follows = False
         if follows or stands_alone(entry):
             return to_line(document, branch, entry)
-        value = await self._value(document, (branch, entry.version))
+        # Special case: of a branch that was rebased, its name and this number may mean what it was before.
+        value = await self._value(document, (entry.branch or stream.read_on, entry.version))
         return None if value is None else to_line(document, branch, entry, decode_plain(value))
 
     async def _value(self, document: str, node: Node) -> Raw | None:
@@ -214,6 +230,13 @@ class Export:
             return (await ask(self._session, m.Document, show(self._view, m.Get(0, document, *node)))).value
         except (VersionPruned, DocumentNotFound, BranchNotFound):
             return None
+
+
+def _said(view: View | None) -> dict[str, str | int | None]:
+    if view is None:
+        return {}
+    name, level = view
+    return {"perspective": name} if level is None else {"family": name, "level": level}
 
 
 def _check_after(after: Any, pattern: Pattern) -> tuple[str, str, int]:

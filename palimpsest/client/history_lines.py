@@ -47,6 +47,12 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     palimpsest: str
     format: int
     documents: str = "**"
+    branch: str | None = None
+    """Whose history it is alone; None: of all."""
+    perspective: str | None = None
+    family: str | None = None
+    level: Integer | None = None
+    """What documents were seen through; None of the three: as they are."""
 
 
 class ParentsPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,8 +79,10 @@ class VersionLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 # --- to lines --------------------------------------------------------------------------------------------------------
 
 
-def header_line(documents: str) -> dict[str, Any]:
-    return {"palimpsest": "history", "format": FORMAT, "documents": documents}
+def header_line(documents: str, **scope: str | int | None) -> dict[str, Any]:
+    """scope: `branch`, `perspective`, `family` and `level`, as in `Header`; those that are None are not said."""
+    said = {name: part for name, part in scope.items() if part is not None}
+    return {"palimpsest": "history", "format": FORMAT, "documents": documents, **said}
 
 
 def to_line(document: str, branch: str, entry: Entry, value: Any | UnsetType = UNSET) -> dict[str, Any]:

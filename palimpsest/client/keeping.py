@@ -12,7 +12,7 @@ from palimpsest.client.asking import OnProgress, ask_patiently, made_version
 from palimpsest.client.history_lines import Line
 from palimpsest.client.paged import Paged
 from palimpsest.client.reports import BackupReport, ImportReport, PruneReport, Stats, shares
-from palimpsest.client.requests import check, check_numbers, make_meta, make_path, make_tags
+from palimpsest.client.requests import check, check_numbers, check_texts, make_meta, make_path, make_tags
 from palimpsest.client.results import Version
 from palimpsest.client.session import Session
 from palimpsest.client.transfer import Export, Import
@@ -122,6 +122,7 @@ class Keeping:
         documents: str = "**",
         *,
         after: tuple[str, str, int] | None = None,
+        branch: str | None = None,
         perspective: str | None = None,
         family: str | None = None,
         level: int | None = None,
@@ -134,13 +135,16 @@ class Keeping:
         place, (document, branch, version); it goes on behind it, without a
         header. Each document is as of its own moment.
 
-        perspective, or family and level: the versions of `main` that changed what is seen through it, with its deltas and values; those
-        that did not are missing, and so are branches, request ids, and what was said of versions in `$versions`.
+        branch: its history alone, with that of what it starts from, in one line of versions that is called `main`, so that it can be imported
+        without the rest; what its versions come from beside the ones before them, and what was said of versions in `$versions`, are missing.
+        perspective, or family and level: the versions of branch, or of `main`, that changed what is seen through it, with its deltas and
+        values; those that did not are missing, and so are request ids.
 
         Raises InvalidName, InvalidRequest, and PerspectiveNotFound.
         """
         check(documents, MAIN)
-        return Paged(Export(self._session, documents, after, make_view(perspective, family, level)).pages())
+        check_texts(branch=branch)
+        return Paged(Export(self._session, documents, after, branch, make_view(perspective, family, level)).pages())
 
     async def import_history(
         self, lines: Iterable[Line] | AsyncIterable[Line], *, on_progress: OnProgress | None = None

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 from palimpsest.errors import ConnectionLost, PalimpsestError, ProtocolError, RequestTimeout, from_wire
 from palimpsest.protocol.connection import ClientConnection
 from palimpsest.protocol.messages import Goodbye, Request, Response, Welcome
+
+Greeting: TypeAlias = tuple[str, str | None, str, int]
+"""What the hello says: client id, token, agent, and the number of the attempt."""
 
 
 class LinkOwner(Protocol):
@@ -29,8 +32,7 @@ class LinkOwner(Protocol):
 class Link(asyncio.Protocol):
     """Says hello as soon as the socket is connected. `welcomed` and `lost` are each set once."""
 
-    def __init__(self, owner: LinkOwner, hello: tuple[str, str | None, str], *, out_bytes_max: int) -> None:
-        """hello: client id, token, agent."""
+    def __init__(self, owner: LinkOwner, greeting: Greeting, *, out_bytes_max: int) -> None:
         loop = asyncio.get_running_loop()
         self.welcomed: asyncio.Future[Welcome] = loop.create_future()
         """Fails with the reason where the server did not let this client in."""
@@ -44,7 +46,7 @@ class Link(asyncio.Protocol):
         """Something other than the welcome has arrived."""
         self.writable = True
         self._owner = owner
-        self._hello = hello
+        self._greeting = greeting
         self._out_bytes_max = out_bytes_max
         self._connection = ClientConnection()
         self._transport: asyncio.Transport | None = None
@@ -81,8 +83,8 @@ class Link(asyncio.Protocol):
         # A cast and no check: uvloop's transports keep the interface without the base class.
         self._transport = transport = cast(asyncio.Transport, transport)
         transport.set_write_buffer_limits(high=self._out_bytes_max)
-        client, token, agent = self._hello
-        transport.write(self._connection.hello(client, token=token, agent=agent))
+        client, token, agent, attempt = self._greeting
+        transport.write(self._connection.hello(client, token=token, agent=agent, attempt=attempt))
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
@@ -145,7 +147,7 @@ async def open_link(
     owner: LinkOwner,
     host: str,
     port: int,
-    hello: tuple[str, str | None, str],
+    greeting: Greeting,
     *,
     seconds: float,
     out_bytes_max: int,
@@ -153,7 +155,7 @@ async def open_link(
 ) -> tuple[Link, Welcome]:
     """Connects and is welcomed. Raises LinkError, or what the server gave as its reason to refuse."""
     loop = asyncio.get_running_loop()
-    link = Link(owner, hello, out_bytes_max=out_bytes_max)
+    link = Link(owner, greeting, out_bytes_max=out_bytes_max)
     try:
         async with asyncio.timeout(seconds):
             await loop.create_connection(lambda: link, host, port, ssl=tls)

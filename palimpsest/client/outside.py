@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Outside(Protocol):
-    """A system that documents are reconciled with. `palimpsest.sync.adapter_source` makes one of a DiffSync adapter."""
+    """A system that documents are reconciled with. `palimpsest.sync.AdapterSource` makes one of a DiffSync adapter."""
 
     async def snapshot(self) -> Any:
         """All that it has by now: the value of the document; or, where there is one for each object, a map from the names of documents to

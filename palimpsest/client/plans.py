@@ -11,38 +11,28 @@ from typing import Any, TypeAlias
 import msgspec
 
 from palimpsest.clock import to_datetime
-from palimpsest.errors import Conflict, InvalidRequest, UsageError
+from palimpsest.errors import InvalidRequest, PlanMoved, SourceBusy, TooManyDeletes
 from palimpsest.state.reconciliation import Row
+
+__all__ = [
+    "Plan",
+    "PlanMoved",
+    "Run",
+    "Select",
+    "SourceBusy",
+    "TooManyDeletes",
+    "check_deletes",
+    "chosen",
+    "seal",
+    "to_plain",
+    "to_run",
+]
 
 Select: TypeAlias = Callable[[Row], bool] | Mapping[str, Collection[str]]
 """Which rows: a predicate; or values of `document`, `model`, `id`, `action`, `direction` or `outcome`, all of which have to hold."""
 
 _FIELDS = frozenset({"document", "model", "id", "action", "direction", "outcome"})
 _canonical = msgspec.json.Encoder(order="sorted")
-
-
-class PlanMoved(Conflict):
-    """What was planned is not so any more; nothing was done. `documents`: those that have gone on, or whose source was reconciled by
-    another run."""
-
-    code = "plan_moved"
-    documents: list[str]
-
-
-class TooManyDeletes(UsageError):
-    """More deletes than `max_deletes` of the source; nothing was done. `deletes`: how many it would be; `limit`: how many may be."""
-
-    code = "too_many_deletes"
-    deletes: int
-    limit: int
-
-
-class SourceBusy(Conflict):
-    """Another run of the source is under way. `until`: when its lease ends, in microseconds since the epoch, unless it is renewed."""
-
-    code = "source_busy"
-    source: str
-    until: int
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

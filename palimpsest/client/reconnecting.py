@@ -1,4 +1,4 @@
-"""Who wants to know that the connection was lost and is back: the log, and whoever asked to be told."""
+"""The attempts to connect, and who wants to know that the connection was lost and is back: the log, and whoever asked to be told."""
 
 from __future__ import annotations
 
@@ -40,12 +40,18 @@ class Reconnections:
         logged."""
         self._url = url
         self._attempts = 0
+        """Since the connection was lost, or since the beginning."""
+        self._number = 0
+        """Of the last attempt of all."""
         self._lost: float | None = None
         """When; None while connected, and before it ever was."""
         self._telling: set[asyncio.Task[None]] = set()
 
-    def attempt(self) -> None:
+    def attempt(self) -> int:
+        """Another attempt is made. Returns its number, as in `Hello`."""
         self._attempts += 1
+        self._number = next_number(self._number, time.time_ns())
+        return self._number
 
     def on_lost(self, error: PalimpsestError) -> None:
         self._attempts, self._lost = 0, time.monotonic()
@@ -86,6 +92,15 @@ class Reconnections:
             task = asyncio.get_running_loop().create_task(_finish(answer))
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
+
+
+def next_number(last: int, now_nanoseconds: int) -> int:
+    """Of the attempt after `last`. now_nanoseconds: since the epoch.
+
+    It is the time in microseconds, because numbers have to rise over restarts of a program that keeps its client id; and it rises by one at
+    least, whatever happens to the clock meanwhile.
+    """
+    return max(last + 1, now_nanoseconds // 1_000)
 
 
 async def _finish(answer: Awaitable[object]) -> None:

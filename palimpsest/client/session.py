@@ -136,7 +136,7 @@ class Session:
         self.heard = time.monotonic()
         """When the server said something last, by that clock."""
         self.followers: dict[int, Follower] = {}
-        self._hello = (client, token, agent)
+        self._greeting = (client, token, agent)
         self._tls = tls
         self._tracing = tracing
         self._loop = asyncio.get_running_loop()
@@ -396,9 +396,9 @@ class Session:
         chosen = self.settings.connect_seconds
         give_up = self._loop.time() + (chosen if chosen is not None else self.settings.timeout_seconds)
         while self._closed is None:
-            self.reconnections.attempt()
+            attempt = self.reconnections.attempt()
             try:
-                error = await self._live_once(give_up)
+                error = await self._live_once(attempt, give_up)
             except PalimpsestError as failure:
                 error = failure
             except Exception as bug:
@@ -413,7 +413,7 @@ class Session:
                 return
             await asyncio.sleep(delay)
 
-    async def _live_once(self, give_up: float) -> PalimpsestError:
+    async def _live_once(self, attempt: int, give_up: float) -> PalimpsestError:
         """One link from its beginning to its end. Returns, or raises, why it ended."""
         seconds = min(self.settings.timeout_seconds, self._silence_seconds())
         if not self._ready.done():
@@ -423,7 +423,7 @@ class Session:
             self,
             address.host,
             address.port,
-            self._hello,
+            (*self._greeting, attempt),
             seconds=seconds,
             out_bytes_max=self.settings.out_bytes_max,
             tls=self._tls,

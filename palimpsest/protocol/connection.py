@@ -296,9 +296,18 @@ class ClientConnection(_Connection[m.Response, m.Request]):
         super().__init__(frame_bytes_max=frame_bytes_max)
         self.welcome: m.Welcome | None = None
 
-    def hello(self, client: str, *, token: str | None = None, features: tuple[str, ...] = (), agent: str = "") -> bytes:
-        """The first bytes of this connection. client: the client id, 1 to 64 characters."""
-        return self.send([m.Hello(MAGIC, m.PROTOCOL_OLDEST, m.PROTOCOL_NEWEST, client, features, token, agent)])
+    def hello(
+        self,
+        client: str,
+        *,
+        token: str | None = None,
+        features: tuple[str, ...] = (),
+        agent: str = "",
+        attempt: int = 0,
+    ) -> bytes:
+        """The first bytes of this connection. client: the client id, 1 to 64 characters. attempt: its number, as in `Hello`."""
+        oldest, newest = m.PROTOCOL_OLDEST, m.PROTOCOL_NEWEST
+        return self.send([m.Hello(MAGIC, oldest, newest, client, features, token, agent, attempt)])
 
     def _receive_step(self, message: m.Message) -> None:
         if type(message) is not m.Welcome:

@@ -37,7 +37,8 @@ class Message(msgspec.Struct, array_like=True, gc=False, frozen=True):
 
 
 class Hello(Message, frozen=True, tag=0):
-    """The first message, alone in its frame. A newer connection with the same client id ends the older one."""
+    """The first message, alone in its frame. A newer connection with the same client id ends the older one, unless `attempt` says
+    that it is the older one itself."""
 
     magic: str
     """Always "palimpsest"."""
@@ -50,6 +51,9 @@ class Hello(Message, frozen=True, tag=0):
     token: str | None = None
     agent: str = ""
     """Name and release of the client's software, for the log."""
+    attempt: Number = 0
+    """Rises with each attempt of the client id to connect, across restarts, too, so that a hello that was delayed on its way cannot end
+    the connection that came after it. 0: the client does not count."""
 
 
 class Ping(Message, frozen=True, tag=1):

@@ -367,11 +367,21 @@ class Server:
 
     def take_client(self, session: Session, principal: str) -> None:
         """The newest connection of a client id is the one that counts: what an older one still sends was sent again here,
-        so it is not to be read any more. Raises Conflict where the older one is another principal's."""
+        so it is not to be read any more. Raises Conflict where the other one is another principal's, or of a later attempt: then this
+        hello was delayed on its way.
+
+        Attempts are forgotten with their connection. A hello that comes after the end of the one that overtook it ends nothing, as there is
+        nothing to end, and has nothing behind it, as requests wait for the welcome; the client's next attempt takes its place.
+        """
         client = session.client
         older = self._by_client.get(client)
-        if older is not None and older.principal != principal:
-            raise Conflict("another connection has the same client id")
+        if older is not None:
+            if older.principal != principal:
+                raise Conflict("another connection has the same client id")
+            if 0 < session.attempt < older.attempt:
+                raise Conflict(
+                    f"a newer connection has the same client id: this hello is of attempt {session.attempt}, that one of {older.attempt}"
+                )
         self._by_client[client] = session
         if older is not None and older is not session:
             log.info("connection_replaced", client=client)

@@ -78,6 +78,8 @@ class Session(asyncio.Protocol):
     def __init__(self, server: Server) -> None:
         self.client = ""
         """The client id; "" before the hello."""
+        self.attempt = 0
+        """The number that the client gave its attempt to connect; 0: it does not count, or has not said hello."""
         self.heard = 0.0
         """When the peer gave its last sign of life, by the monotonic clock: until the hello is whole, when it connected."""
         self.principal = ""
@@ -292,7 +294,7 @@ class Session(asyncio.Protocol):
         server = self._server
         try:
             identity = server.access.identify(hello.token, common_name(self._transport.get_extra_info("peercert")))
-            self.client = hello.client
+            self.client, self.attempt = hello.client, hello.attempt
             server.take_client(self, identity.principal)
             server.access.enter(self, identity)
         except PalimpsestError as error:

@@ -60,6 +60,14 @@ def test_a_header() -> None:
     assert parse_line(json.dumps(header)) == parse_line(header) == Header("history", 1, "notes/**")
 
 
+@pytest.mark.parametrize("scope", [{"branch": "draft"}, {"perspective": "public"}, {"family": "note", "level": 2}])
+def test_a_header_says_what_was_exported(scope: dict[str, Any]) -> None:
+    nothing = dict.fromkeys(("branch", "perspective", "family", "level"))
+    header = header_line("notes/**", **(nothing | scope))
+    assert header == header_line("notes/**") | scope
+    assert parse_line(json.dumps(header)) == Header("history", 1, "notes/**", **scope)
+
+
 def test_a_version() -> None:
     made = entry(delta=Delta().set("title", "B"))
     line = to_line("notes/1", "main", made)

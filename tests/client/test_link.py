@@ -27,13 +27,13 @@ class Owner:
 
 async def reach(scripted: Any, owner: Owner, *, seconds: float = 5.0) -> tuple[Link, m.Welcome]:
     host, port = scripted.url.removeprefix("palimpsest://").split(":")
-    return await open_link(owner, host, int(port), ("me", "secret", "test"), seconds=seconds, out_bytes_max=1_000)
+    return await open_link(owner, host, int(port), ("me", "secret", "test", 7), seconds=seconds, out_bytes_max=1_000)
 
 
 async def test_it_says_hello_and_is_welcomed(scripted: Any) -> None:
     link, welcome = await reach(scripted, Owner())
     assert welcome.agent == "scripted"
-    assert scripted.received == [m.Hello("palimpsest", 1, 1, "me", (), "secret", "test")]
+    assert scripted.received == [m.Hello("palimpsest", 1, 1, "me", (), "secret", "test", 7)]
     link.close(ConnectionLost("done"))
     assert (await link.lost).message == "done"
     await link.wait_gone(5.0)

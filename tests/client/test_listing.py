@@ -21,3 +21,13 @@ async def test_each_page_begins_behind_the_one_before(scripted: Any, reach: Any)
     assert {(message.pattern, message.branch, message.limit, message.deleted) for message in asked} == {
         ("*", "main", 2, True)
     }
+
+
+async def test_no_more_is_asked_for_than_the_limit(scripted: Any, reach: Any) -> None:
+    pages = iter([(("b", "c"), True), (("d",), True)])
+    scripted.replies[m.List] = lambda message: m.Names(message.id, *next(pages))
+    async with reach(page_items=2) as client:
+        found = [page async for page in name_pages(client._session, "*", limit=3)]
+        assert [page async for page in name_pages(client._session, "*", limit=0)] == []
+    assert found == [("b", "c"), ("d",)]
+    assert [message.limit for message in scripted.received if isinstance(message, m.List)] == [2, 1]

@@ -82,6 +82,17 @@ async def test_names_and_values(client: Client) -> None:
         client.list(values=True, deleted=True)
 
 
+async def test_a_part_of_the_names(client: Client) -> None:
+    names = [name async for name in client.list()]
+    assert [name async for name in client.list(after=names[0])] == names[1:]
+    assert [name async for name in client.list(limit=1)] == names[:1]
+    assert [document.id async for document in client.list(limit=1, values=True)] == names[:1]
+    with pytest.raises(InvalidRequest, match="negative"):
+        client.list(limit=-1)
+    with pytest.raises(InvalidRequest):
+        client.list(after=1)  # type: ignore[call-overload]
+
+
 async def test_instances_of_types(client: Client) -> None:
     found = await client.get("notes/1", as_=Note)
     assert found.value == Note("N1", 1)

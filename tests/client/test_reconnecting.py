@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from palimpsest.client.reconnecting import Reconnected
+from palimpsest.client.reconnecting import Reconnected, next_number
+from palimpsest.protocol import messages as m
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +45,7 @@ async def test_attempts_are_counted(scripted: Any, reach: Any) -> None:
     refused: list[Any] = []
 
     def refuse(peer: Any, message: Any) -> bool:
-        if type(message).__name__ == "Hello" and peer.number in (2, 3):
+        if isinstance(message, m.Hello) and peer.number in (2, 3):
             refused.append(peer)
             peer.cut()
             return True
@@ -57,6 +58,36 @@ async def test_attempts_are_counted(scripted: Any, reach: Any) -> None:
         async with asyncio.timeout(5):
             assert (await told.get()).attempts == 3
         assert len(refused) == 2
+
+
+async def test_each_hello_says_a_higher_attempt(scripted: Any, reach: Any) -> None:
+    """Also that of a client that comes later under the same client id, as a program does that is started again."""
+    async with reach(client_id="kept"):
+        await cut(scripted)
+        await scripted.until(lambda: len(hellos(scripted)) == 2)
+    async with reach(client_id="kept"):
+        pass
+    attempts = [hello.attempt for hello in hellos(scripted)]
+    assert len(attempts) == 3
+    assert attempts == sorted(set(attempts))
+    assert attempts[0] > 0
+
+
+def hellos(scripted: Any) -> list[m.Hello]:
+    return [message for message in scripted.received if isinstance(message, m.Hello)]
+
+
+@pytest.mark.parametrize(
+    ("last", "now_nanoseconds", "number"),
+    [
+        pytest.param(0, 5_000_999, 5_000, id="the first is the time"),
+        pytest.param(4_000, 5_000_000, 5_000, id="the time has gone on"),
+        pytest.param(5_000, 5_000_999, 5_001, id="in the same microsecond"),
+        pytest.param(9_000, 5_000_000, 9_001, id="the clock was set back"),
+    ],
+)
+def test_numbers_of_attempts_rise(last: int, now_nanoseconds: int, number: int) -> None:
+    assert next_number(last, now_nanoseconds) == number
 
 
 async def test_what_a_callback_raises_is_logged(scripted: Any, reach: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -168,6 +168,135 @@ async def test_what_is_pruned_while_it_is_exported_is_left_out(scripted: Any, re
     assert [(line["version"], line.get("value")) for line in lines] == [(7, {"a": 5}), (8, None)]
 
 
+# --- one branch alone ------------------------------------------------------------------------------------------------
+
+
+async def branched(client: Client) -> None:
+    """On `draft`: n/1, which goes on on its own, takes `main` in and is rebased; n/2, which it deletes; and n/3, which it does not have."""
+    for document in ("n/1", "n/2"):
+        await client.create(document, {"a": 1, "b": 1, "c": 1}, by="ana", request_id=f"new {document}")
+        await client.update(document, {"a": Increment()})
+        await client.branch(document, "draft")
+    await client.create("n/3", 5)
+    await client.update("n/1", {"b": Increment()}, branch="draft", by="bo")
+    await client.update("n/1", {"a": Increment()})
+    await client.merge("n/1", "main", into="draft")
+    await client.update("n/1", {"b": Increment()}, branch="draft")
+    await client.tag("n/1", 3, {"released"}, branch="draft")
+    await client.update("n/1", {"c": Increment()})
+    await client.rebase("n/1", "draft")
+    await client.update("n/1", {"b": Increment()}, branch="draft")
+    await client.delete("n/2", branch="draft")
+
+
+async def values(client: Client, document: str, branch: str) -> dict[int, tuple[Any, str | None, frozenset[str]]]:
+    """Of the history of a document branch: by version, its value, None where it is deleted, its author and its tags."""
+    found = {}
+    async for version in client.history(document, branch=branch):
+        try:
+            value = (await client.get(document, branch=version.branch, version=version.version)).value
+        except DocumentNotFound:
+            value = None
+        found[version.version] = (value, version.by, version.tags)
+    return found
+
+
+async def test_the_history_of_a_branch_can_be_imported_without_the_rest(source: Client, target: Client) -> None:
+    await branched(source)
+    header, *lines = await lines_of(source, branch="draft")
+    assert header == HEADER | {"branch": "draft"}
+    assert {(line["document"], line["branch"]) for line in lines} == {("n/1", "main"), ("n/2", "main")}
+    assert not any("parents" in line for line in lines)
+    await target.import_history([header, *lines])
+    for document in ("n/1", "n/2"):
+        there = await values(source, document, "draft")
+        assert len(there) > 2
+        assert await values(target, document, "main") == there
+    assert (await target.get("n/1")).value == (await source.get("n/1", branch="draft")).value
+
+
+async def test_main_alone(source: Client, target: Client) -> None:
+    await branched(source)
+    lines = await lines_of(source, branch="main")
+    assert {(line["document"], line["branch"]) for line in lines[1:]} == {
+        (f"n/{number}", "main") for number in (1, 2, 3)
+    }
+    await target.import_history(lines)
+    for number in (1, 2, 3):
+        assert await values(target, f"n/{number}", "main") == await values(source, f"n/{number}", "main")
+
+
+async def test_what_a_branch_starts_from_may_be_pruned(source: Client, target: Client) -> None:
+    await source.create("n", {"a": 0})
+    for _ in range(4):
+        await source.update("n", {"a": Increment()})
+    await source.branch("n", "draft", at=3)
+    await source.update("n", {"b": 1}, branch="draft")
+    await source.prune("n", versions=1, dry_run=False)
+    lines = await lines_of(source, branch="draft")
+    await target.import_history(lines)
+    assert (await target.get("n")).value == {"a": 2, "b": 1}
+    kept = await values(source, "n", "draft")
+    assert await values(target, "n", "main") == kept
+
+
+@pytest.mark.parametrize("view", [{}, {"perspective": "p"}], ids=["as it is", "through a perspective"])
+async def test_values_of_a_branch_that_was_rebased(source: Client, target: Client, view: dict[str, str]) -> None:
+    """Version 3 of `draft` was another one before: the line that has to say its whole value says that of now."""
+    await source.perspectives.put(pal.Perspective(name="p", documents="n", include=["a", "b"]))
+    await source.create("n", {"a": 1, "b": 1, "hidden": 0})
+    await source.update("n", {"hidden": 1})
+    await source.branch("n", "draft")
+    await source.update("n", {"b": 7}, branch="draft")
+    await source.update("n", {"a": 2})
+    await source.update("n", {"a": 3})
+    await source.rebase("n", "draft")
+    await source.prune("n", versions=2, dry_run=False)
+    lines = await lines_of(source, "n", branch="draft", **view)
+    (third,) = [line for line in lines if line.get("version") == 3]
+    assert third["value"] == {"a": 2, "b": 1} | ({} if view else {"hidden": 1})
+    await target.import_history(lines)
+    assert (await target.get("n")).value == {"a": 3, "b": 7} | ({} if view else {"hidden": 1})
+    assert (await target.get("n", version=4)).value["b"] == 1
+
+
+async def test_a_branch_of_many_documents_has_those_that_were_never_written_on_it(source: Client) -> None:
+    await source.create("n/1", 1)
+    await source.create("n/2", 2)
+    await source.branch("n/*", "try")
+    await source.update("n/2", {"": 3}, branch="try")
+    lines = await lines_of(source, branch="try")
+    assert [(line["document"], line["version"]) for line in lines[1:]] == [("n/1", 1), ("n/2", 1), ("n/2", 2)]
+
+
+async def test_an_export_of_a_branch_goes_on_behind_any_place() -> None:
+    async with Server.memory() as server, server.connect(page_items=2) as source:
+        await branched(source)
+        _, *lines = await lines_of(source, branch="draft")
+        for index, line in enumerate(lines):
+            place = (line["document"], line["branch"], line["version"])
+            assert await lines_of(source, branch="draft", after=place) == lines[index + 1 :]
+
+
+async def test_a_branch_that_no_document_has_leaves_the_header(source: Client) -> None:
+    await branched(source)
+    assert await lines_of(source, branch="other") == [HEADER | {"branch": "other"}]
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ({"branch": ""}, "no branch that can be exported"),
+        ({"branch": "$versions"}, "no branch that can be exported"),
+        ({"branch": 5}, "branch is a str"),
+        ({"branch": "draft", "after": ("n", "draft", 3)}, "are all called 'main'"),
+    ],
+)
+async def test_branches_that_cannot_be_exported(source: Client, named: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason):
+        source.export(**named)
+
+
 # --- in --------------------------------------------------------------------------------------------------------------
 
 

@@ -52,8 +52,8 @@ def frame(*arrays: object) -> bytes:
 def test_the_handshake() -> None:
     client, server = ClientConnection(), ServerConnection()
     assert (client.state, server.state) == (State.NEW, State.NEW)
-    (hello,) = server.receive_data(client.hello("me", token="secret", agent="test/1"))
-    assert hello == m.Hello("palimpsest", 1, 1, "me", (), "secret", "test/1")
+    (hello,) = server.receive_data(client.hello("me", token="secret", agent="test/1", attempt=7))
+    assert hello == m.Hello("palimpsest", 1, 1, "me", (), "secret", "test/1", 7)
     assert server.hello == hello
     assert (client.state, server.state) == (State.GREETED, State.GREETED)
     welcome = m.Welcome(1, EPOCH, ("x",), {"frame_bytes_max": 1_000}, "server/1")

@@ -54,8 +54,8 @@ class RawPeer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         await asyncio.get_running_loop().sock_connect(self._socket, (host, int(port)))
 
-    async def hello(self) -> m.Welcome:
-        await self.send_bytes(self._connection.hello(self.client))
+    async def hello(self, *, attempt: int = 0) -> m.Welcome:
+        await self.send_bytes(self._connection.hello(self.client, attempt=attempt))
         return await self.next(m.Welcome)
 
     async def send_bytes(self, data: bytes) -> None:

@@ -299,6 +299,84 @@ async def test_the_newer_connection_of_a_client_is_the_one_that_counts(make_serv
         await _until(lambda: server._by_client == {})
 
 
+async def test_a_hello_that_was_delayed_ends_no_newer_connection(make_server: Any, raw_peer: Any) -> None:
+    """What follows it, in later segments, is not applied either."""
+    async with (
+        make_server() as server,
+        raw_peer(server, "twin", greet=False) as delayed,
+        raw_peer(server, "twin", greet=False) as newer,
+    ):
+        await newer.hello(attempt=6)
+        await newer.ask(m.Create, "a", raw({"n": 0}), answer=m.Committed)
+        with pytest.raises(Conflict, match="this hello is of attempt 5, that one of 6"):
+            await delayed.hello(attempt=5)
+        await delayed.send(m.Update(10, "a", raw([[3, ["n"], 1]])))
+        await newer.ask(m.Ping, answer=m.Pong)
+        assert await delayed.end() is None  # the goodbye was the last that it said
+        document = await newer.ask(m.Get, "a", answer=m.Document)
+        assert (document.version, document.value) == (1, raw({"n": 0}))
+        assert server._by_client["twin"].attempt == 6
+        await _until(lambda: server.statistics()["connections"] == 1)
+
+
+async def test_what_comes_together_with_a_delayed_hello_is_not_applied(make_server: Any, raw_peer: Any) -> None:
+    """Of a peer that does not wait for its welcome, not even the hello counts."""
+    hello = encode_frames([m.Hello("palimpsest", 1, 1, "twin", attempt=5)])
+    update = encode_frames([m.Update(10, "a", raw([[3, ["n"], 1]]))])
+    async with (
+        make_server() as server,
+        raw_peer(server, "twin", greet=False) as newer,
+        raw_peer(server, "twin", greet=False) as delayed,
+    ):
+        await newer.hello(attempt=6)
+        await newer.ask(m.Create, "a", raw({"n": 0}), answer=m.Committed)
+        await delayed.send_bytes(hello + update)
+        assert isinstance(await delayed.end(), UnexpectedMessage)
+        document = await newer.ask(m.Get, "a", answer=m.Document)
+        assert (document.version, document.value) == (1, raw({"n": 0}))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(5, 6, id="a later attempt"),
+        pytest.param(5, 5, id="the same attempt"),
+        pytest.param(5, 0, id="the second does not count"),
+        pytest.param(0, 5, id="the first does not count"),
+        pytest.param(0, 0, id="neither counts"),
+    ],
+)
+async def test_what_arrives_last_counts_otherwise(first: int, second: int, make_server: Any, raw_peer: Any) -> None:
+    async with (
+        make_server() as server,
+        raw_peer(server, "twin", greet=False) as older,
+        raw_peer(server, "twin", greet=False) as newer,
+    ):
+        await older.hello(attempt=first)
+        await newer.hello(attempt=second)
+        ended = await older.end()
+        assert isinstance(ended, Conflict)
+        assert ended.message == "a newer connection has the same client id"
+        await newer.ask(m.Ping, answer=m.Pong)
+        assert server._by_client["twin"].attempt == second
+
+
+async def test_attempts_are_forgotten_with_their_connection(make_server: Any, raw_peer: Any) -> None:
+    """A hello that comes after all others is welcomed, and the next attempt takes its place."""
+    async with make_server() as server:
+        async with raw_peer(server, "twin", greet=False) as newer:
+            await newer.hello(attempt=6)
+        await _until(lambda: server._by_client == {})
+        async with (
+            raw_peer(server, "twin", greet=False) as delayed,
+            raw_peer(server, "twin", greet=False) as next_one,
+        ):
+            await delayed.hello(attempt=5)
+            await next_one.hello(attempt=7)
+            assert isinstance(await delayed.end(), Conflict)
+            await next_one.ask(m.Ping, answer=m.Pong)
+
+
 async def test_a_peer_that_goes_away_leaves_nothing_behind(raw_peer: Any) -> None:
     async with pal.Server.memory() as server, server.connect() as client:
         await client.create("a", {"n": 0})

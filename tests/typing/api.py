@@ -26,6 +26,7 @@ from palimpsest.client import (
 )
 from palimpsest.state.retention import Retention
 from palimpsest.state.schemas import Schema
+from palimpsest.sync import AdapterSource, PeerSource, Plan, Row, Run, Source, SourceState
 
 
 async def documents(url: str) -> None:
@@ -58,6 +59,11 @@ async def documents(url: str) -> None:
             draft["meta"]["seen"] = True
         assert_type(await client.ping(), float)
         assert_type(client.statistics(), dict[str, int])
+        assert_type(await client.observe(subscribers=5), pal.Observation)
+        assert_type(await client.revert("notes/1", 1), pal.Version)
+        assert_type(await client.revert("notes/1", 1, dry_run=True), pal.Delta)
+        assert_type(await client.undo("notes/1", 2, dry_run=bool(made.version)), pal.Version | pal.Delta)
+        assert_type(made.trace, str | None)
     assert_type(await pal.connect(url), pal.Client)
 
 
@@ -155,6 +161,7 @@ async def keeping(client: pal.Client) -> None:
     assert_type(await client.retention.delete("logs"), pal.Version)
     lines = client.export("notes/**", after=("notes/1", "main", 3))
     assert_type(lines, AsyncIterator[dict[str, Any]])
+    assert_type(client.export("notes/**", branch="draft", family="note", level=1), AsyncIterator[dict[str, Any]])
     assert_type(await client.import_history(lines), ImportReport)
     assert_type(await client.import_history(["{}", b"{}", {}], on_progress=tell), ImportReport)
 
@@ -247,6 +254,35 @@ async def perspectives(client: pal.Client) -> None:
         assert_type(watched, pal.WatchedValue)
 
 
+async def reconciling(client: pal.Client, peer: pal.Client) -> None:
+    source = Source(documents="inventory", rules={"**": "theirs"}, max_deletes=0.1, interval_seconds=60)
+    words = client.reconcile
+    assert_type(await words.put("crm", source, by="ana"), pal.Version)
+    assert_type(await words.get("crm"), Source)
+    assert_type(await words.sources(), list[tuple[str, Source]])
+    assert_type(await words.state("crm"), SourceState)
+    words.bind("crm", PeerSource(peer, source))
+    words.bind("erp", AdapterSource(load_adapter))
+    assert_type(await words.push("erp", {"device": {}}), pal.Version)
+    plan = await words.plan("crm")
+    assert_type(plan, Plan)
+    assert_type(plan.rows, list[Row])
+    assert_type(plan.at, datetime)
+    assert_type(plan.summary, dict[str, int])
+    assert_type(await words.apply(plan, select={"action": {"create"}}, force=True), Run)
+    assert_type(await words.apply(plan.id, select=lambda row: row.model == "device"), Run)
+    assert_type(await words.run("crm"), Run)
+    assert_type(await words.runs("crm", limit=5), list[Run])
+    assert_type(await words.get_run("crm/1"), Run)
+    async for event in words.watch("crm"):
+        assert_type(event, dict[str, Any])
+    await words.schedule("crm", on_run=print)
+    assert_type(await words.delete("crm"), pal.Version)
+
+
+def load_adapter() -> Any: ...
+
+
 async def schemas(client: pal.Client) -> None:
     assert_type(await client.schemas.put("note", documents="notes/*", schema=Note), pal.Version)
     assert_type(await client.schemas.put("any", documents="**", schema={"type": "object"}, check=False), pal.Version)
@@ -287,6 +323,10 @@ def blocking(url: str) -> None:
         assert_type(client.retention, SyncPolicies)
         assert_type(client.retention.list(), Iterator[tuple[str, Retention]])
         assert_type(client.export(), Iterator[dict[str, Any]])
+        assert_type(client.observe(), pal.Observation)
+        assert_type(client.reconcile.sources(), list[tuple[str, Source]])
+        assert_type(client.reconcile.plan("crm"), Plan)
+        assert_type(client.reconcile.run("crm", force=True), Run)
         with open("history.ndjson") as lines:
             assert_type(client.import_history(lines), ImportReport)
         with client.subscribe("**") as changes:
