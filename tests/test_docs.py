@@ -15,27 +15,27 @@ from typing import Any
 
 import msgspec
 import pytest
+from blocks_kit import Block, blocks_of, prose_of
+from data_kit import KINDS, READERS
+from shell_kit import LANGUAGES
+from shown_kit import Names
+from starter_kit import Starter
+from story_kit import ELSEWHERE, belongs, tell
 
 import palimpsest as pal
 from palimpsest.state import ops
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _KIB = 1024
 _UNITS = {"KiB": _KIB, "MiB": _KIB**2, "GiB": _KIB**3}
 
 
 def read(page: Path) -> str:
     return page.read_text(encoding="utf-8")
-
-
-def prose(page: Path) -> str:
-    """What is not in a block of code."""
-    return _FENCED.sub("", read(page))
 
 
 def table(page: Path, first: str) -> Iterator[list[str]]:
@@ -58,7 +58,7 @@ def named(cell: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in _LINK.findall(prose(page)):
+    for link in _LINK.findall(prose_of(page)):
         if "://" in link:
             continue
         target, _, anchor = link.partition("#")
@@ -70,18 +70,24 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def anchors(page: Path) -> list[str]:
     """Of the headings, as they are made from their text."""
-    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", prose_of(page), re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
-def test_the_index_lists_every_page() -> None:
-    linked = {(DOCS / link).resolve() for link in _LINK.findall(read(DOCS / "index.md"))}
-    assert {page for page in PAGES if page.name != "index.md"} <= linked
+def test_every_page_is_found_from_the_index() -> None:
+    found = {DOCS / "index.md"}
+    new = found
+    while new:
+        new = {linked for page in new for linked in pages_linked(page)} - found
+        found |= new
+    assert {page for page in PAGES if page not in found} == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_blocks_are_closed(page: Path) -> None:
-    assert "```" not in prose(page)
+def pages_linked(page: Path) -> Iterator[Path]:
+    for link in _LINK.findall(prose_of(page)):
+        file = (page.parent / link.partition("#")[0]).resolve()
+        if file.suffix == ".md" and file.is_file():
+            yield file
 
 
 # --- examples ------------------------------------------------------------------------------------------------------
@@ -94,33 +100,101 @@ def test_examples_run(page: Path) -> None:
     assert done.failed == 0
 
 
-_PYTHON = re.compile(
-    r"^```python\n(?P<code>.*?)^```$(?:\n\n^```text\n(?P<printed>.*?)^```$)?", re.MULTILINE | re.DOTALL
+BLOCKS = {page: blocks_of(page) for page in PAGES}
+ALL = [block for blocks in BLOCKS.values() for block in blocks]
+NOT_RUN_MAX = 10
+
+
+def runs_alone(block: Block) -> bool:
+    """A program that is whole, and speaks to no server but its own."""
+    return block.is_script and not block.is_excused and not belongs(block)
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if runs_alone(block)], ids=str)
+def test_scripts_run(block: Block, starter: Starter, tmp_path: Path) -> None:
+    """README's run in other ways as well: see test_readme."""
+    (tmp_path / "example.py").write_text(block.text, encoding="utf-8")
+    done = run(starter, ["python", "example.py"], tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    Names().compare(block.printed or "", done.stdout)
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if block.is_tests and not block.is_excused], ids=str)
+def test_tests_pass(block: Block, starter: Starter, tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text(block.text, encoding="utf-8")
+    others = ("cacheprovider", "asyncio", "schemathesis", "hypothesispytest", "xdist")  # they take a second to begin
+    words = ["python", "-m", "pytest", "-q", *(f"-pno:{each}" for each in others), "test_example.py"]
+    done = run(starter, words, tmp_path)
+    assert f"{block.text.count('def test_')} passed" in done.stdout, done.stdout + done.stderr
+
+
+def run(starter: Starter, words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(starter.folder / words[0]), *words[1:]],
+        cwd=folder,
+        env=starter.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if any(map(belongs, BLOCKS[page]))], ids=lambda page: page.name
 )
+def test_stories_are_as_told(page: Path, starter: Starter) -> None:
+    """Fragments of Python, and commands with what they print."""
+    tell([block for block in BLOCKS[page] if belongs(block)], starter)
 
 
-def scripts() -> Iterator[Any]:
-    """The Python blocks of the pages in docs/ that run by themselves, each with what it prints."""
-    for page in sorted(DOCS.glob("*.md")):
-        for block in _PYTHON.finditer(read(page)):
-            if "pal.run(" in block["code"]:
-                yield pytest.param(block["code"], block["printed"] or "", id=f"{page.stem}-{block.start()}")
+@pytest.mark.parametrize(
+    "block", [block for block in ALL if block.language in READERS and not block.is_excused], ids=str
+)
+def test_data_can_be_read(block: Block) -> None:
+    data = READERS[block.language](block.text)
+    if "is" in block.marks:
+        KINDS[block.marks["is"]](data)
 
 
-@pytest.mark.parametrize(("code", "printed"), list(scripts()))
-def test_scripts_run(
-    code: str, printed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec(compile(code, "example", "exec"), {"__name__": "__main__"})
-    assert capsys.readouterr().out == printed
+def test_every_block_is_run() -> None:
+    """Each by one of the tests above; or it says why not."""
+    assert [str(block) for block in ALL if not any(ways(block))] == []
+    excused = [f"{block.place}: {block.marks['not run']}" for block in ALL if block.is_excused]
+    assert all(why.partition(": ")[2] for why in excused)
+    assert len(excused) <= NOT_RUN_MAX, excused
+
+
+def ways(block: Block) -> Iterator[bool]:
+    """What becomes of it."""
+    yield block.is_excused
+    yield block.shown
+    yield block.language in ELSEWHERE.get(block.page.name, ())
+    yield belongs(block) or runs_alone(block) or block.is_tests
+    yield block.language in READERS
+    yield block.language == "pycon" and ">>> " in block.text
+
+
+def test_every_file_of_a_page_is_used() -> None:
+    for block in ALL:
+        if "file" in block.marks:
+            name = Path(block.marks["file"]).stem
+            rest = BLOCKS[block.page][BLOCKS[block.page].index(block) + 1 :]
+            assert any(name in each.text for each in rest), f"{block.place}: nothing uses {block.marks['file']}"
+
+
+@pytest.mark.parametrize("block", [block for block in ALL if block.language in LANGUAGES], ids=str)
+def test_targets_of_make_exist(block: Block) -> None:
+    targets = re.findall(r"^(\w+):", read(ROOT / "Makefile"), re.MULTILINE)
+    assert {words.split()[0] for words in re.findall(r"^(?:\$ )?make ([^#\n]+)", block.text, re.MULTILINE)} <= {
+        *targets
+    }
 
 
 @pytest.mark.anyio
 async def test_the_verifier_of_the_page_on_proof(tmp_path: Path) -> None:
-    found = re.search(r"^<!-- verifier -->\n```python\n(.*?)^```$", read(DOCS / "proof.md"), re.MULTILINE | re.DOTALL)
-    assert found is not None
-    (tmp_path / "verifier.py").write_text(found[1], encoding="utf-8")
+    (verifier,) = [block for block in BLOCKS[DOCS / "proof.md"] if "sys.stdin" in block.text]
+    (tmp_path / "verifier.py").write_text(verifier.text, encoding="utf-8")
     kept = await _make_a_store(tmp_path)
     newest = {(line["document"], line["branch"]): line["digest"] for line in kept}
     verdict = _verify(tmp_path, kept)

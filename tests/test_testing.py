@@ -15,7 +15,8 @@ from palimpsest.testing import running_server
 pytest_plugins = ["pytester"]
 
 HAS_PYTEST_ASYNCIO = find_spec("pytest_asyncio") is not None
-WITHOUT_PYTEST_ASYNCIO = ("-W", "error", "-p", "no:cacheprovider", "-p", "no:asyncio")
+SLOW_TO_BEGIN = ("-p", "no:schemathesis", "-p", "no:hypothesispytest", "-p", "no:xdist")
+WITHOUT_PYTEST_ASYNCIO = ("-W", "error", *SLOW_TO_BEGIN, "-p", "no:cacheprovider", "-p", "no:asyncio")
 STRICT = WITHOUT_PYTEST_ASYNCIO[:-2]
 if HAS_PYTEST_ASYNCIO:
     STRICT += ("-o", "asyncio_default_fixture_loop_scope=function")  # it warns where this is not said

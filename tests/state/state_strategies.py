@@ -31,7 +31,9 @@ NUMBERS = st.one_of(INTS, FLOATS)
 SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, st.sampled_from(["", "x", "y", "é"]))
 
 
-_EDIT = st.builds(ops.Edit, st.integers(0, 2), st.integers(0, 2), st.sampled_from(["", "z", "ü☃"]))
+_EDIT = st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from(["", "z", "ü☃"])).map(
+    lambda edit: ops.Edit(*edit)
+)
 
 
 def _rising(edits: list[ops.Edit]) -> tuple[ops.Edit, ...]:
@@ -47,21 +49,27 @@ ANY_EDITS = st.lists(_EDIT, max_size=3).map(tuple)
 """They may overlap."""
 
 
+# Strategies are made once: to make one takes longer than to draw from it.
+_VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=4)),
+    max_leaves=12,
+)
+_MAPS = st.dictionaries(KEYS, _VALUES, max_size=4)
+_DOCUMENTS = st.one_of(_MAPS, _MAPS, _MAPS, _VALUES)
+
+
 def plain_values() -> st.SearchStrategy[Any]:
-    return st.recursive(
-        SCALARS,
-        lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(KEYS, inner, max_size=4)),
-        max_leaves=12,
-    )
+    return _VALUES
 
 
 def plain_maps() -> st.SearchStrategy[Any]:
-    return st.dictionaries(KEYS, plain_values(), max_size=4)
+    return _MAPS
 
 
 def documents() -> st.SearchStrategy[Any]:
     """Mostly maps, as documents are."""
-    return st.one_of(plain_maps(), plain_maps(), plain_maps(), plain_values())
+    return _DOCUMENTS
 
 
 def paths_in(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -78,30 +86,50 @@ def paths_in(value: Any, prefix: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def paths_about(value: Any) -> st.SearchStrategy[Any]:
     """Paths of what is there, of what is near it, and any others."""
     existing = st.sampled_from(paths_in(value))
-    return st.one_of(existing, existing, st.builds(lambda path, step: (*path, step), existing, STEPS), PATHS)
+    return st.one_of(existing, existing, st.tuples(existing, STEPS).map(_below), PATHS)
+
+
+def _below(place: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
+    path, step = place
+    return (*path, step)
+
+
+_INDEXES = st.integers(0, 4)
+_INCREMENTS = st.one_of(st.integers(-3, 3), NUMBERS.filter(lambda by: type(by) is float or by >= -(2**63)))
+_PATH = None
+_OPS: tuple[tuple[Any, ...], ...] = (
+    (ops.Set, _VALUES),
+    (ops.Replace, _VALUES),
+    (ops.Delete,),
+    (ops.Increment, _INCREMENTS),
+    (ops.Insert, _INDEXES, _VALUES),
+    (ops.Append, _VALUES),
+    (ops.Remove, _INDEXES),
+    (ops.Move, _PATH),
+    (ops.Copy, _PATH),
+    (ops.Test, _VALUES),
+    (ops.Absent,),
+)
+"""Each kind, and what its fields behind `path` are made from."""
+
+_SOME_KIND = st.sampled_from(_OPS)
+_ANY_KIND = st.sampled_from((*_OPS, (ops.Splice, EDITS)))
+
+
+@st.composite
+def _ops(draw: st.DrawFn, value: Any, kinds: st.SearchStrategy[tuple[Any, ...]]) -> Any:
+    kind, *fields = draw(kinds)
+    paths = paths_about(value)
+    return kind(draw(paths), *(draw(paths if field is _PATH else field) for field in fields))
 
 
 def some_op(value: Any) -> st.SearchStrategy[ops.Op]:
-    paths, values, indexes = paths_about(value), plain_values(), st.integers(0, 4)
-    increments = st.one_of(st.integers(-3, 3), NUMBERS.filter(lambda by: type(by) is float or by >= -(2**63)))
-    return st.one_of(
-        st.builds(ops.Set, paths, values),
-        st.builds(ops.Replace, paths, values),
-        st.builds(ops.Delete, paths),
-        st.builds(ops.Increment, paths, increments),
-        st.builds(ops.Insert, paths, indexes, values),
-        st.builds(ops.Append, paths, values),
-        st.builds(ops.Remove, paths, indexes),
-        st.builds(ops.Move, paths, paths),
-        st.builds(ops.Copy, paths, paths),
-        st.builds(ops.Test, paths, values),
-        st.builds(ops.Absent, paths),
-    )
+    return _ops(value, _SOME_KIND)
 
 
 def any_op(value: Any) -> st.SearchStrategy[ops.Op]:
     """As `some_op`, edits of strings included."""
-    return st.one_of(some_op(value), st.builds(ops.Splice, paths_about(value), EDITS))
+    return _ops(value, _ANY_KIND)
 
 
 class ModelError(Exception):

@@ -110,3 +110,13 @@ def test_the_check_of_what_is_left_of_an_erased_event_says_what_is_left() -> Non
     checks = {check_bytes(digest), check_bytes(digest, event()), check_bytes(digest, event(request=9))}
     assert len(checks) == 3
     assert {len(check) for check in checks} == {8}
+
+
+def test_an_event_without_a_trace_is_proved_as_it_was_before_there_were_any() -> None:
+    said = event(meta=Meta("ana", "why", ("x",)))
+    fields = [getattr(said, name) for name in Event.__struct_fields__[:11]]
+    fields[8] = ["ana", "why", ["x"]]
+    assert commitment(SALT, said) == hashlib.sha256(SALT + msgspec.msgpack.encode(fields)).digest()
+    traced = msgspec.structs.replace(said, meta=Meta("ana", "why", ("x",), "00-a-b-01"))
+    fields[8] = ["ana", "why", ["x"], "00-a-b-01"]
+    assert commitment(SALT, traced) == hashlib.sha256(SALT + msgspec.msgpack.encode(fields)).digest()
