@@ -34,10 +34,11 @@ test: $(VENV)/.dev  ## Run the tests, on all cores.
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 docs: $(VENV)/.dev  ## Check the documents: links, tables, and that their examples run.
-	$(BIN)/python -m pytest tests/test_docs.py tests/test_readme.py $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/test_docs.py tests/test_readme.py tests/test_blocks_kit.py $(ARGS)
 
-site: $(VENV)/.dev  ## Build the documentation as a site, in site/. Warnings are errors.
+site: $(VENV)/.dev  ## Build the documentation as a site, in site/, and check it. Warnings are errors.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
+	$(BIN)/python -m pytest -m site tests/test_site.py
 
 lint: $(VENV)/.dev  ## Check style and formatting.
 	$(BIN)/ruff check .

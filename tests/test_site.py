@@ -75,6 +75,7 @@ def is_elsewhere(address: str) -> bool:
 
 
 # One test, as each process of the tests that has one would build a site of its own.
+@pytest.mark.site
 def test_the_site(site: dict[Path, Seen]) -> None:
     assert [
         f"{page.name}: {address}" for page, seen in site.items() for address in seen.fetched if is_elsewhere(address)
