@@ -62,3 +62,40 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long a peer may be silent before it is taken for dead; clients ping three times as often."""
     shutdown_seconds: float = 10.0
     """How long a graceful shutdown waits for peers to take their answers."""
+
+
+class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of a gateway. Those of the server behind it hold as well: what passes here may be refused there.
+
+    What exceeds one is answered by a status of HTTP, as is said of each.
+    """
+
+    body_bytes_max: int = 16 * 1024 * 1024
+    """Of a request; beyond it, the answer is 413."""
+    bodies_bytes_max: int = 256 * 1024 * 1024
+    """Of all requests that are being done; beyond it, the answer is 503."""
+    body_seconds: float = 60.0
+    """How long the body of a request may take to come; beyond it, the answer is 408."""
+    head_bytes_max: int = 64 * 1024
+    """Of a request's first line and headers; beyond it, the answer is 431."""
+    head_seconds: float = 20.0
+    """How long a connection may take until a request's headers are there; beyond it, it is closed."""
+    connections_max: int = 10_000
+    """Of HTTP, event streams among them; beyond it, the answer is 503."""
+    callers_max: int = 1_000
+    """Tokens whose connection to the server is kept open. The least recently used is closed for another; where all are in use, the answer is 503."""
+    openings_max: int = 16
+    """Connections to the server that are being opened at a time; beyond four times as many that wait, the answer is 503."""
+    page_items_max: int = 1_000
+    """Of names or versions in one answer; the rest are on the next page."""
+    page_bytes_max: int = 8 * 1024 * 1024
+    """Of values or deltas in one answer, about: a page ends with the item that goes beyond it."""
+    event_queue_bytes_max: int = 1024 * 1024
+    """What is on its way to one reader of an event stream; beyond it, the reader is served from the log until it has caught up."""
+    event_frames_bytes_max: int = 4 * 1024 * 1024
+    """Of encoded events that are kept for the other readers of the same changes; beyond it, the oldest are forgotten, and encoded again if
+    somebody wants them."""
+    keep_alive_seconds: float = 15.0
+    """How often a silent event stream says that it is alive, in a comment."""
+    shutdown_seconds: float = 5.0
+    """How long stopping waits for requests under way, in whole seconds and for one at least; beyond it, they are cut off."""

@@ -103,3 +103,5 @@ def configure(level: str = "info", style: LogStyle = "auto", stream: TextIO | No
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # At debug it tells of every call, with what the call was given.
+    logging.getLogger("aiosqlite").setLevel(max(root.level, logging.INFO))

@@ -27,7 +27,7 @@ from starter_kit import Starter
 from palimpsest.cli.configuration import Flags, configured
 from palimpsest.cli.main import app
 from palimpsest.cli.settings import SETTINGS, ServeSettings
-from palimpsest.limits import Limits
+from palimpsest.limits import HttpLimits, Limits
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -55,7 +55,8 @@ def test_the_example_has_every_setting_with_its_default() -> None:
     shown = tomllib.loads(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE))
     assert set(shown) == set(ServeSettings.__struct_fields__)
     assert shown["limits"] == {name: getattr(Limits(), name) for name in Limits.__struct_fields__}
-    without_default = {"store", "http", "tls_cert", "tls_key", "tls_client_ca", "resolvers", "limits"}
+    assert shown["http_limits"] == {name: getattr(HttpLimits(), name) for name in HttpLimits.__struct_fields__}
+    without_default = {"store", "http", "tls_cert", "tls_key", "tls_client_ca", "resolvers", "limits", "http_limits"}
     for name in shown.keys() - without_default:
         assert shown[name] == (list(SETTINGS[name].default) if name == "http_names" else SETTINGS[name].default), name
 
@@ -87,8 +88,9 @@ def test_the_units_start_what_there_is() -> None:
 
 def test_the_unit_gives_the_server_its_time_and_its_files() -> None:
     served = unit(DEPLOY / "palimpsest.service")["Service"]
-    assert int(served["TimeoutStopSec"]) > 2 * Limits().shutdown_seconds
-    assert int(served["LimitNOFILE"]) > 2 * Limits().connections_max
+    assert int(served["TimeoutStopSec"]) > 2 * (Limits().shutdown_seconds + HttpLimits().shutdown_seconds)
+    connections = Limits().connections_max + HttpLimits().connections_max + 2 * HttpLimits().callers_max
+    assert int(served["LimitNOFILE"]) > 2 * connections
     assert served["Type"] == "notify"
     assert served["ExecReload"] == "/bin/kill -HUP $MAINPID"
 

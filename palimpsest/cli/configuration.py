@@ -1,4 +1,4 @@
-"""What `serve` is told, from wherever it is told: flags before the environment, that before a file, that before the defaults.
+"""What `serve` and `gateway` are told, from wherever it is told: flags before the environment, that before a file, that before the defaults.
 
 Pure but for `read_file`. Each place becomes a layer, names of settings with what was given and where; layers lie on each other, and what
 comes out is one `ServeSettings`. Whatever is wrong is found before anything is started, all of it at once.
@@ -16,18 +16,16 @@ from typing import Any, Literal
 
 import msgspec
 
-from palimpsest.cli.settings import PREFIX, SETTINGS, ServeSettings, Setting
+from palimpsest.cli.settings import BOUNDS, PREFIX, SETTINGS, TABLES, ServeSettings, Setting
 from palimpsest.cli.toml_lines import Key, key_lines
 from palimpsest.errors import UsageError
-from palimpsest.limits import Limits
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 _FILE_BYTES_MAX = 256 * 1024
 _OTHERS = frozenset(PREFIX + name for name in ("CONFIG", "URL", "TOKEN", "CA", "CERT", "KEY", "COMPLETE"))
-"""What the program reads of the environment and is no setting of `serve`."""
+"""What the program reads of the environment and is no setting."""
 _SHOWN_CHARACTERS_MAX = 80
 _PLACE_IN_TOML = re.compile(r"\(at line (\d+), column \d+\)")
-_TABLES = ("limits", "resolvers")
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -72,12 +70,14 @@ class Configuration(msgspec.Struct, frozen=True):
 
 
 class Flags(msgspec.Struct, frozen=True):
-    """What the command line says. plain: by the setting's name. limits, resolvers: the words after each `--limit` and `--resolver`."""
+    """What the command line says. plain: by the setting's name. limits, resolvers, http_limits: the words after each `--limit`, `--resolver` and
+    `--http-limit`."""
 
     plain: Mapping[str, str | Sequence[str] | None]
     limits: Sequence[str] = ()
     resolvers: Sequence[str] = ()
     config: Path | None = None
+    http_limits: Sequence[str] = ()
 
 
 def configured(flags: Flags, environment: Mapping[str, str]) -> Configuration:
@@ -138,7 +138,7 @@ def _leaves(
     tree: dict[str, Any], name: str, lines: Mapping[Key, int], problems: list[str]
 ) -> Iterable[tuple[Key, Any]]:
     for key, value in tree.items():
-        if key not in _TABLES:
+        if key not in TABLES:
             yield (key,), value
         elif isinstance(value, dict):
             yield from (((key, each), inner) for each, inner in value.items())
@@ -159,12 +159,17 @@ def of_environment(environment: Mapping[str, str], problems: list[str]) -> Layer
             _add_pairs(layer, "resolvers", words, lambda word, said=origin: said, problems)
         else:
             layer[setting.name] = Given(_listed(setting, text), origin)
-    known = {setting.environment for setting in SETTINGS.values()}
-    for name in sorted(environment):
-        if name.startswith(f"{PREFIX}LIMIT_") and name not in known:
-            setting_name = name.removeprefix(f"{PREFIX}LIMIT_").lower()
-            problems.append(f"{name}: there is no limit {setting_name}{_nearest(f'limits.{setting_name}', bare=True)}")
+    for table in BOUNDS:
+        problems += _unknown_bounds(table, environment)
     return layer
+
+
+def _unknown_bounds(table: str, environment: Mapping[str, str]) -> Iterable[str]:
+    prefix = f"{PREFIX}{table[:-1].upper()}_"
+    for name in sorted(environment):
+        bound = name.removeprefix(prefix).lower()
+        if name.startswith(prefix) and f"{table}.{bound}" not in SETTINGS:
+            yield f"{name}: there is no limit {bound}{_nearest(f'{table}.{bound}', within=table)}"
 
 
 def _listed(setting: Setting, text: str) -> Any:
@@ -188,6 +193,7 @@ def of_flags(flags: Flags, problems: list[str]) -> Layer:
             flag = SETTINGS[name].flag.partition(" ")[0]
             layer[name] = Given(word, Origin("flag", flag))
     _add_pairs(layer, "limits", flags.limits, lambda word: Origin("flag", f"--limit {word}"), problems)
+    _add_pairs(layer, "http_limits", flags.http_limits, lambda word: Origin("flag", f"--http-limit {word}"), problems)
     _add_pairs(layer, "resolvers", flags.resolvers, lambda word: Origin("flag", f"--resolver {word}"), problems)
     return layer
 
@@ -199,9 +205,9 @@ def _add_pairs(layer: dict[str, Given], table: str, words: Iterable[str], origin
         key = f"{table}.{name}"
         where: Origin = origin(word)
         if not equals or not name:
-            problems.append(f"{where.text}: write {'NAME=NUMBER' if table == 'limits' else 'NAME=MODULE:FUNCTION'}")
+            problems.append(f"{where.text}: write {'NAME=NUMBER' if table in BOUNDS else 'NAME=MODULE:FUNCTION'}")
         elif _setting(key) is None:
-            problems.append(f"{where.text}: there is no limit {name}{_nearest(key, bare=True)}")
+            problems.append(f"{where.text}: there is no limit {name}{_nearest(key, within=table)}")
         elif table == "resolvers" and key in layer:
             problems.append(f"{where.text}: {name} was said before")
         else:
@@ -222,14 +228,18 @@ def lay(layers: Sequence[Layer], problems: list[str]) -> Configuration:
                 origins[name] = given.origin
             except ValueError as error:
                 problems.append(f"{given.origin.where(name)}: {error}")
-    limits = {name.partition(".")[2]: value for name, value in values.items() if name.startswith("limits.")}
-    resolvers = {name.partition(".")[2]: value for name, value in values.items() if name.startswith("resolvers.")}
+    bounds: dict[str, Any] = {table: kind(**_of_table(table, values)) for table, kind in BOUNDS.items()}
     plain = {name: value for name, value in values.items() if "." not in name}
-    settings = ServeSettings(limits=msgspec.structs.replace(Limits(), **limits), resolvers=resolvers, **plain)
+    settings = ServeSettings(resolvers=_of_table("resolvers", values), **bounds, **plain)
     for name in ("tls_key", "tls_client_ca"):
         if name in values and settings.tls_cert is None:
             problems.append(f"{origins[name].where(name)}: it goes with tls_cert, the certificate")
     return Configuration(settings, origins)
+
+
+def _of_table(table: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """By the key inside of it."""
+    return {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{table}.")}
 
 
 def accept(name: str, given: Given) -> Any:
@@ -260,9 +270,9 @@ def _setting(name: str) -> Setting | None:
     return SETTINGS.get(name)
 
 
-def _nearest(name: str, *, bare: bool = False) -> str:
-    """What may have been meant, as it ends a message. bare: the name was written without its table."""
+def _nearest(name: str, *, within: str = "") -> str:
+    """What may have been meant, as it ends a message. within: the table that the name was looked for in, and was written without."""
     close = difflib.get_close_matches(name, SETTINGS, n=1, cutoff=0.6)
     if not close:
         return "; docs/configuration.md lists them"
-    return f"; did you mean {close[0].rpartition('.')[2] if bare else close[0]}?"
+    return f"; did you mean {close[0].removeprefix(f'{within}.')}?"

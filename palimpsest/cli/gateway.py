@@ -9,27 +9,28 @@ import functools
 import os
 import ssl
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import anyio
+import msgspec
 import typer
 
 from palimpsest.cli.addresses import HostPort, parse_host_port
-from palimpsest.cli.checking import WITHOUT_WEB, has_web
-from palimpsest.cli.configuration import Flags, configured
+from palimpsest.cli.checking import WITHOUT_WEB, check_gateway, has_web, http_tls_files
+from palimpsest.cli.configuration import Configuration, Flags, configured
 from palimpsest.cli.exits import plain_error
-from palimpsest.cli.flags import ConfigFile, Http, HttpNames, LogFormat, LogLevel, TlsCert, TlsKey
+from palimpsest.cli.flags import Check, ConfigFile, HttpBounds, HttpNames, LogFormat, LogLevel, TlsCert, TlsKey, flag
 from palimpsest.cli.process import SIGNALS, Reload, say_ready, until_told, warn_of
 from palimpsest.cli.session import Settings
-from palimpsest.cli.settings import ServeSettings
+from palimpsest.cli.settings import ServeSettings, concerns_gateway
 from palimpsest.client import connect
 from palimpsest.embedded import Server
 from palimpsest.errors import InvalidRequest, LinkError, Unauthenticated, UsageError
 from palimpsest.logs import configure, get_logger
 from palimpsest.running import run
 from palimpsest.server.addresses import is_loopback
-from palimpsest.server.tls import ReloadableTls, TlsFiles
+from palimpsest.server.tls import ReloadableTls
 
 if TYPE_CHECKING:
     from palimpsest.web import Gateway
@@ -42,17 +43,23 @@ DEFAULT_HTTP = "127.0.0.1:7412"
 def gateway(
     context: typer.Context,
     config: ConfigFile = None,
-    http: Http = None,
+    check: Check = False,
+    http: Annotated[str | None, flag("http", f"The address to listen on. Default: {DEFAULT_HTTP}.")] = None,
     http_names: HttpNames = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
     log_level: LogLevel = None,
     log_format: LogFormat = None,
+    http_limits: HttpBounds = None,
 ) -> None:
     """Serve HTTP and the console for the server at --url, by default at 127.0.0.1:7412, until SIGTERM or Control-C.
 
-    Callers show their own tokens, which --token has no part in. Prints one line on stdout once it is ready.
+    Callers show their own tokens, which --token has no part in. Of a file and of the environment, it goes by what concerns HTTP, TLS and the
+    log. Prints one line on stdout once it is ready.
     """
+    far: Settings = context.obj
+    if far.cert is not None:
+        raise UsageError("--cert would make whoever has no token its owner: the gateway takes none")
     plain = {
         "http": http,
         "http_names": http_names or None,
@@ -61,30 +68,39 @@ def gateway(
         "log_level": log_level,
         "log_format": log_format,
     }
-    read = functools.partial(configured, Flags(plain, config=config), os.environ)
+    read = functools.partial(_configured, Flags(plain, config=config, http_limits=http_limits or ()))
     configuration = read()
+    if check:
+        raise typer.Exit(check_gateway(configuration, far.url, far.ca))
     settings = configuration.settings
     configure(settings.log_level, settings.log_format)
     warn_of(configuration.remarks)
-    far: Settings = context.obj
-    if far.cert is not None:
-        raise UsageError("--cert would make whoever has no token its owner: the gateway takes none")
     side = HttpSide(settings)
-    reload = Reload(configuration, read, [side.reload_tls])
+    reload = Reload(configuration, read, [side.reload_tls], concerns_gateway)
     run(lambda: _serve(side, far, reload))
 
 
+def _configured(flags: Flags) -> Configuration:
+    """A gateway listens somewhere, also where nothing says so."""
+    found = configured(flags, os.environ)
+    if found.settings.http is not None:
+        return found
+    settings = msgspec.structs.replace(found.settings, http=DEFAULT_HTTP)
+    return msgspec.structs.replace(found, settings=settings)
+
+
 class HttpSide:
-    """HTTP, as settings have it: `http`, `http_names`, and the files for TLS. Raises UsageError without the extra, and InvalidRequest for files
-    that cannot be used."""
+    """HTTP, as settings have it: `http`, which is there, `http_names`, `http_limits`, and the files for TLS. Raises UsageError without the extra,
+    and InvalidRequest for files that cannot be used."""
 
     def __init__(self, settings: ServeSettings) -> None:
         if not has_web():
             raise UsageError(WITHOUT_WEB)
-        self.address = parse_host_port(settings.http or DEFAULT_HTTP)
+        assert settings.http is not None
+        self.address = parse_host_port(settings.http)
         self._names = settings.http_names
-        # Browsers are not asked for certificates of clients: they would ask whoever sits before them.
-        files = None if settings.tls_cert is None else TlsFiles(settings.tls_cert, settings.tls_key)
+        self._limits = settings.http_limits
+        files = http_tls_files(settings)
         self._tls = None if files is None else ReloadableTls(files)
 
     def reload_tls(self) -> None:
@@ -108,7 +124,8 @@ class HttpSide:
         from palimpsest.web import Gateway
 
         tls = None if self._tls is None else self._tls.context
-        return Gateway(url, host=self.address.host, port=self.address.port, tls=tls, names=self._names, **options)
+        host, port = self.address.host, self.address.port
+        return Gateway(url, host=host, port=port, tls=tls, names=self._names, limits=self._limits, **options)
 
     async def _check(self, *, is_open: bool) -> None:
         if await is_loopback(self.address.host):

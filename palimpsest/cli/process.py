@@ -15,7 +15,7 @@ import anyio
 
 from palimpsest.cli.configuration import Configuration
 from palimpsest.cli.notifying import READY, STOPPING, notify, reloading
-from palimpsest.cli.settings import ServeSettings
+from palimpsest.cli.settings import ServeSettings, by_name
 from palimpsest.errors import PalimpsestError
 from palimpsest.logs import configure, get_logger
 
@@ -65,14 +65,20 @@ def _terminals() -> frozenset[int]:
 
 class Reload:
     """What SIGHUP does. configured: reads the configuration anew. read_tls: each reads files for TLS again, or raises a PalimpsestError and leaves
-    those that are in use. Whatever is wrong is logged, and everything stays as it was."""
+    those that are in use. concerns: whether the process goes by the setting of a name. Whatever is wrong is logged, and everything stays as
+    it was."""
 
     def __init__(
-        self, current: Configuration, configured: Callable[[], Configuration], read_tls: Iterable[Callable[[], None]]
+        self,
+        current: Configuration,
+        configured: Callable[[], Configuration],
+        read_tls: Iterable[Callable[[], None]],
+        concerns: Callable[[str], bool] = lambda name: True,
     ) -> None:
         self._started_with = current.settings
         self._configured = configured
         self._read_tls = list(read_tls)
+        self._concerns = concerns
 
     def also(self, read_tls: Callable[[], None]) -> None:
         """Something else that has files for TLS."""
@@ -88,13 +94,16 @@ class Reload:
             log.error("reload_failed", reason=error.message)
         else:
             configure(fresh.log_level, fresh.log_format)
-            needs_restart = sorted(_changed(self._started_with, fresh) - _RELOADED)
+            changed = changed_names(self._started_with, fresh) - _RELOADED
+            needs_restart = sorted(filter(self._concerns, changed))
             log.info("reloaded", log_level=fresh.log_level, needs_restart=needs_restart)
         notify(READY)
 
 
-def _changed(before: ServeSettings, after: ServeSettings) -> set[str]:
-    return {name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name)}
+def changed_names(before: ServeSettings, after: ServeSettings) -> set[str]:
+    """Of settings, such as `port` and `limits.depth_max`; a resolver that came or went is one of them."""
+    old, new = by_name(before), by_name(after)
+    return {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
 
 
 def warn_of(remarks: Iterable[str]) -> None:

@@ -17,12 +17,12 @@ import typer
 
 from palimpsest.cli import checking
 from palimpsest.cli.addresses import HostPort
-from palimpsest.cli.configuration import Configuration, Flags, configured
-from palimpsest.cli.exits import Exit, plain_error, print_failure
+from palimpsest.cli.configuration import Flags, configured
+from palimpsest.cli.exits import plain_error
 from palimpsest.cli.flags import (
     Check,
     ConfigFile,
-    Http,
+    HttpBounds,
     HttpNames,
     LogFormat,
     LogLevel,
@@ -34,7 +34,7 @@ from palimpsest.cli.process import SIGNALS, Reload, say_ready, until_told, warn_
 from palimpsest.cli.resolvers import load_resolvers
 from palimpsest.cli.settings import ServeSettings
 from palimpsest.embedded import Server
-from palimpsest.errors import LinkError, UsageError
+from palimpsest.errors import LinkError
 from palimpsest.logs import configure
 from palimpsest.running import run
 
@@ -51,7 +51,7 @@ def serve(
     check: Check = False,
     host: Annotated[str | None, flag("host")] = None,
     port: Annotated[str | None, flag("port")] = None,
-    http: Http = None,
+    http: Annotated[str | None, flag("http")] = None,
     http_names: HttpNames = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
@@ -65,6 +65,7 @@ def serve(
         list[str] | None,
         typer.Option("--limit", metavar="NAME=NUMBER", help="A bound, such as connections_max=100; again and again."),
     ] = None,
+    http_limits: HttpBounds = None,
 ) -> None:
     """Serve a store until SIGTERM or Control-C; what is under way is finished first. SIGHUP reads certificates again.
 
@@ -84,11 +85,11 @@ def serve(
         "archiver": archiver,
         "snapshot_versions": snapshot_versions,
     }
-    flags = Flags(plain, tuple(limits or ()), tuple(resolvers or ()), config)
+    flags = Flags(plain, limits or (), resolvers or (), config, http_limits or ())
     read = functools.partial(configured, flags, os.environ)
     configuration = read()
     if check:
-        raise typer.Exit(_check(configuration))
+        raise typer.Exit(checking.check_server(configuration))
     settings = configuration.settings
     configure(settings.log_level, settings.log_format)
     warn_of(configuration.remarks)
@@ -110,17 +111,6 @@ def make_server(settings: ServeSettings) -> Server:
         resolvers=load_resolvers(settings.resolvers),
         tls=checking.tls_files(settings),
     )
-
-
-def _check(configuration: Configuration) -> Exit:
-    for line in checking.lines(configuration):
-        print(line)
-    for remark in configuration.remarks:
-        print_failure(UsageError(remark))
-    found = list(checking.problems(configuration))
-    for problem in found:
-        print_failure(UsageError(problem))
-    return Exit.USAGE if found else Exit.OK
 
 
 def _http_side(settings: ServeSettings) -> HttpSide:

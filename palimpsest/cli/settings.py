@@ -1,11 +1,12 @@
-"""Every setting of `serve`: the one table that flags, environment, file, checks and `docs/configuration.md` are made of.
+"""Every setting of `serve` and of `gateway`: the one table that flags, environment, file, checks and `docs/configuration.md` are made of.
 
 A setting has one name. In a file it is that key, in the environment `PALIMPSEST_` and the name in capitals, and on the command line
-`--` and the name with dashes; those of `[limits]` and `[resolvers]`, which are many, share a flag.
+`--` and the name with dashes; those of `[limits]`, `[http_limits]` and `[resolvers]`, which are many, share a flag.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,7 +15,7 @@ from msgspec import Meta
 
 from palimpsest.cli.addresses import parse_host_port
 from palimpsest.cli.session import DEFAULT_PORT
-from palimpsest.limits import Limits
+from palimpsest.limits import HttpLimits, Limits
 
 PREFIX = "PALIMPSEST_"
 
@@ -85,6 +86,12 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, str], _said("Functions that rules of merges call by name.", "NAME=MODULE:FUNCTION", "MODULE:FUNCTION")
     ] = msgspec.field(default_factory=dict)
     limits: Annotated[Limits, _said("Bounds.", "NAME=NUMBER", "a number above 0")] = Limits()
+    http_limits: Annotated[HttpLimits, _said("Bounds of HTTP.", "NAME=NUMBER", "a number above 0")] = HttpLimits()
+
+
+BOUNDS: dict[str, type[Limits] | type[HttpLimits]] = {"limits": Limits, "http_limits": HttpLimits}
+"""Tables that have a key for each bound."""
+TABLES = (*BOUNDS, "resolvers")
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -101,8 +108,7 @@ class Setting(msgspec.Struct, frozen=True):
 
     @property
     def environment(self) -> str:
-        name = self.name.replace("limits.", "limit_")
-        return PREFIX + name.upper()
+        return PREFIX + self.name.replace("limits.", "limit_").upper()
 
     @property
     def flag(self) -> str:
@@ -110,12 +116,17 @@ class Setting(msgspec.Struct, frozen=True):
         match self.name.partition("."):
             case "store", "", "":
                 return "PATH"
-            case "limits", ".", name:
-                return f"--limit {name}=NUMBER"
+            case table, ".", name:
+                return f"{_one(table)} {name}=NUMBER"
             case "resolvers" | "http_names" as many, *_:
-                return f"--{many[:-1].replace('_', '-')} {self.metavar}"
+                return f"{_one(many)} {self.metavar}"
             case name, *_:
                 return f"--{name.replace('_', '-')} {self.metavar}"
+
+
+def _one(many: str) -> str:
+    """The flag that is given again and again."""
+    return f"--{many[:-1].replace('_', '-')}"
 
 
 def _rows() -> Iterator[Setting]:
@@ -123,8 +134,8 @@ def _rows() -> Iterator[Setting]:
         meta: Meta = get_args(field.type)[-1]
         assert meta.description is not None
         assert meta.extra is not None
-        if field.name == "limits":
-            yield from _limits()
+        if field.name in BOUNDS:
+            yield from _bounds(field.name)
             continue
         default = None if field.default is msgspec.NODEFAULT else field.default
         said = meta.extra
@@ -133,12 +144,30 @@ def _rows() -> Iterator[Setting]:
         )
 
 
-def _limits() -> Iterator[Setting]:
-    for field in msgspec.structs.fields(Limits):
+def _bounds(table: str) -> Iterator[Setting]:
+    for field in msgspec.structs.fields(BOUNDS[table]):
         whole = field.type is int
         kind: Any = _AboveZero if whole else _SecondsAboveZero
         allowed = "a whole number above 0" if whole else "a number of seconds above 0"
-        yield Setting(f"limits.{field.name}", kind, field.default, "A bound.", allowed, "NUMBER")
+        yield Setting(f"{table}.{field.name}", kind, field.default, "A bound.", allowed, "NUMBER")
 
 
 SETTINGS: dict[str, Setting] = {row.name: row for row in _rows()}
+
+_OF_GATEWAY = frozenset({"http", "http_names", "tls_cert", "tls_key", "log_level", "log_format"})
+
+
+def concerns_gateway(name: str) -> bool:
+    """Whether a gateway in a process of its own goes by the setting of that name; the others are the server's."""
+    return name in _OF_GATEWAY or name.startswith("http_limits.")
+
+
+def by_name(settings: ServeSettings) -> dict[str, Any]:
+    """The value of every setting, in the order of the table; each resolver is an entry of its own, `resolvers.NAME`."""
+    found: dict[str, Any] = {}
+    for name in SETTINGS:
+        if name == "resolvers":
+            found.update((f"resolvers.{resolver}", place) for resolver, place in settings.resolvers.items())
+        else:
+            found[name] = operator.attrgetter(name)(settings)
+    return found

@@ -18,12 +18,13 @@ import uvicorn
 from palimpsest.client import Client, connect
 from palimpsest.client.tracing import PassedOn
 from palimpsest.errors import InvalidRequest, PalimpsestError, Unauthenticated
+from palimpsest.limits import HttpLimits
 from palimpsest.logs import get_logger
 from palimpsest.server import TlsFiles
 from palimpsest.web.app import make_app
 from palimpsest.web.callers import Callers
 from palimpsest.web.heads import bounded_protocol
-from palimpsest.web.services import HttpLimits, Services
+from palimpsest.web.services import Services
 
 log = get_logger("palimpsest.web")
 
@@ -129,7 +130,7 @@ class Gateway:
             ws="none",
             proxy_headers=False,  # anybody may write them; who asks is known by a token
             server_header=False,
-            limit_concurrency=self.limits.connections_max,
+            limit_concurrency=self.limits.connections_max + 1,  # it refuses from so many on
             timeout_graceful_shutdown=max(1, round(self.limits.shutdown_seconds)),
         )
         config.load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +14,9 @@ import typer
 
 from palimpsest.cli.configuration import Configuration, Flags, configured
 from palimpsest.cli.main import app
-from palimpsest.cli.settings import SETTINGS, ServeSettings, Setting
+from palimpsest.cli.settings import BOUNDS, SETTINGS, ServeSettings, Setting, by_name, concerns_gateway
 from palimpsest.errors import UsageError
-from palimpsest.limits import Limits
+from palimpsest.limits import HttpLimits, Limits
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "configuration.md"
 
@@ -58,8 +59,7 @@ OTHERS: dict[str, tuple[str, str, Any, Any]] = {
 
 
 def value_of(configuration: Configuration, name: str) -> Any:
-    owner: Any = configuration.settings.limits if name.startswith("limits.") else configuration.settings
-    return getattr(owner, name.rpartition(".")[2])
+    return operator.attrgetter(name)(configuration.settings)
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,11 @@ def test_a_flag_counts_more_than_the_environment_and_that_more_than_a_file(file:
 
 def flags_for(name: str, in_toml: str) -> tuple[Flags, Any, str]:
     """Flags that say what in_toml says, or something else again, what that means, and where it comes from."""
-    if name.startswith("limits."):
-        word = f"{name.removeprefix('limits.')}={in_toml}"
-        return Flags({}, limits=[word]), 7, f"--limit {word}"
+    table, _, bound = name.rpartition(".")
+    if table in BOUNDS:
+        word = f"{bound}={in_toml}"
+        said = {"limits": "--limit", "http_limits": "--http-limit"}[table]
+        return msgspec.structs.replace(Flags({}), **{table: [word]}), 7, f"{said} {word}"
     if name == "http_names":
         return Flags({name: ["e", "f"]}), ("e", "f"), "--http-name"
     flag = "PATH" if name == "store" else f"--{name.replace('_', '-')}"
@@ -95,7 +97,7 @@ def flags_for(name: str, in_toml: str) -> tuple[Flags, Any, str]:
 def test_without_anything_there_are_defaults() -> None:
     found = configured(Flags(dict.fromkeys(("host", "port"))), {})
     assert found == Configuration(ServeSettings(), {})
-    assert found.settings.limits == Limits()
+    assert (found.settings.limits, found.settings.http_limits) == (Limits(), HttpLimits())
     assert found.origin("port").text == "default"
 
 
@@ -110,10 +112,16 @@ def test_the_environment_may_name_the_file(file: Path) -> None:
 
 def test_tables_are_laid_on_each_other_entry_by_entry(file: Path) -> None:
     text = '[limits]\ndepth_max = 1\nbranches_max = 1\n[resolvers]\na = "m:a"\nb = "m:b"\n"c.d" = "m:c"\n'
-    environment = {"PALIMPSEST_LIMIT_BRANCHES_MAX": "2", "PALIMPSEST_RESOLVERS": "b=n:b, e=n:e"}
+    text += "[http_limits]\npage_items_max = 1\ncallers_max = 1\n"
+    environment = {
+        "PALIMPSEST_LIMIT_BRANCHES_MAX": "2",
+        "PALIMPSEST_HTTP_LIMIT_CALLERS_MAX": "2",
+        "PALIMPSEST_RESOLVERS": "b=n:b, e=n:e",
+    }
     file.write_text(text, encoding="utf-8")
-    found = configured(Flags({}, ["hello_seconds=0.5"], ["e=o:e"], file), environment)
+    found = configured(Flags({}, ["hello_seconds=0.5"], ["e=o:e"], file, ["body_seconds=0.5"]), environment)
     assert found.settings.limits == Limits(depth_max=1, branches_max=2, hello_seconds=0.5)
+    assert found.settings.http_limits == HttpLimits(page_items_max=1, callers_max=2, body_seconds=0.5)
     assert found.settings.resolvers == {"a": "m:a", "b": "n:b", "c.d": "m:c", "e": "o:e"}
     assert found.origin("resolvers.b").text == "PALIMPSEST_RESOLVERS"
     assert found.origin("resolvers.c.d").text == f"{file}:7"
@@ -132,6 +140,11 @@ def test_tables_are_laid_on_each_other_entry_by_entry(file: Path) -> None:
         ("connections_max = 1", "palimpsest.toml:1: there is no setting connections_max; did you mean limits.connections_max?"),
         ('"limits.depth_max" = 1', "palimpsest.toml:1: there is no setting limits.depth_max; "),
         ("limits = 1", "palimpsest.toml:1: limits is a table: write [limits]"),
+        ("port = 1\nhttp_limits = []", "palimpsest.toml:2: http_limits is a table: write [http_limits]"),
+        ("[limits]\nbody_seconds = 1", "palimpsest.toml:2: there is no setting limits.body_seconds; did you mean http_limits.body_seconds?"),
+        ("[http_limits]\ndepth_max = 1", "palimpsest.toml:2: there is no setting http_limits.depth_max; did you mean limits.depth_max?"),
+        ("[http_limits]\n\ncallers_max = 0", "palimpsest.toml:3: http_limits.callers_max: 0 is not a whole number above 0"),
+        ("http_limits.head_seconds = -1", "palimpsest.toml:1: http_limits.head_seconds: -1 is not a number of seconds above 0"),
         ("port = 65536", "palimpsest.toml:1: port: 65536 is not a whole number from 0 to 65535"),
         ('port = "7411"', "palimpsest.toml:1: port: '7411' is not a whole number"),
         ("port = true", "palimpsest.toml:1: port: True is not a whole number"),
@@ -186,6 +199,19 @@ def test_a_limit_that_is_none_is_named(file: Path, words: str, said: str) -> Non
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("callers_max", "--http-limit callers_max: write NAME=NUMBER"),
+        ("caller_max=1", "--http-limit caller_max=1: there is no limit caller_max; did you mean callers_max?"),
+        ("depth_max=1", "--http-limit depth_max=1: there is no limit depth_max; did you mean limits.depth_max?"),
+        ("callers_max=many", "--http-limit callers_max=many: 'many' is not a whole number above 0"),
+    ],
+)
+def test_a_limit_of_http_that_is_none_is_named(file: Path, words: str, said: str) -> None:
+    assert refused(file, "", flags=Flags({}, http_limits=[words])) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
         (["a"], "--resolver a: write NAME=MODULE:FUNCTION"),
         (["a=m:f", "a=m:g"], "--resolver a=m:g: a was said before"),
     ],
@@ -194,9 +220,17 @@ def test_a_resolver_that_is_none_is_named(file: Path, words: list[str], said: st
     assert refused(file, "", flags=Flags({}, resolvers=words)) == said
 
 
-def test_a_limit_of_the_environment_that_is_none_is_refused(file: Path) -> None:
-    message = refused(file, "", {"PALIMPSEST_LIMIT_DEPTHMAX": "1"})
-    assert message == "PALIMPSEST_LIMIT_DEPTHMAX: there is no limit depthmax; did you mean depth_max?"
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("PALIMPSEST_LIMIT_DEPTHMAX", "there is no limit depthmax; did you mean depth_max?"),
+        ("PALIMPSEST_LIMIT_CALLERS_MAX", "there is no limit callers_max; did you mean http_limits.callers_max?"),
+        ("PALIMPSEST_HTTP_LIMIT_CALLERSMAX", "there is no limit callersmax; did you mean callers_max?"),
+        ("PALIMPSEST_HTTP_LIMIT_DEPTH_MAX", "there is no limit depth_max; did you mean limits.depth_max?"),
+    ],
+)
+def test_a_limit_of_the_environment_that_is_none_is_refused(file: Path, variable: str, said: str) -> None:
+    assert refused(file, "", {variable: "1"}) == f"{variable}: {said}"
 
 
 def test_other_variables_are_remarked_on_where_they_look_like_a_slip() -> None:
@@ -229,19 +263,42 @@ def test_what_is_shown_of_a_wrong_value_is_short(file: Path) -> None:
 # --- one table ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_setting_is_a_flag_of_serve() -> None:
+def taken_by(command: str) -> set[str]:
+    """Its flags, and the word that stands for its argument."""
     commands: Any = typer.main.get_command(app)
-    parameters = commands.get_command(None, "serve").params
-    taken = {word for parameter in parameters for word in (*parameter.opts, parameter.metavar)}
+    parameters = commands.get_command(None, command).params
+    return {word for parameter in parameters for word in (*parameter.opts, parameter.metavar)}
+
+
+def test_every_setting_is_a_flag_of_serve() -> None:
+    taken = taken_by("serve")
     for setting in SETTINGS.values():
         assert setting.flag.partition(" ")[0] in taken, setting.name
     assert {"--config", "--check"} <= taken
 
 
+def test_what_concerns_a_gateway_is_a_flag_of_it_and_nothing_else() -> None:
+    flags = {setting.flag.partition(" ")[0]: setting.name for setting in SETTINGS.values()}
+    taken = taken_by("gateway")
+    assert {name for flag, name in flags.items() if flag in taken} == {
+        name for name in flags.values() if concerns_gateway(name)
+    }
+    assert {"--config", "--check"} <= taken
+    assert not concerns_gateway("resolvers.newest")
+
+
+def test_the_values_of_all_settings_are_there_by_name() -> None:
+    settings = ServeSettings(port=1, resolvers={"a": "m:a"}, http_limits=HttpLimits(callers_max=2))
+    found = by_name(settings)
+    assert found.keys() == (SETTINGS.keys() - {"resolvers"}) | {"resolvers.a"}
+    assert (found["port"], found["resolvers.a"], found["http_limits.callers_max"]) == (1, "m:a", 2)
+
+
 def test_every_setting_has_a_name_of_its_own_everywhere() -> None:
     rows = SETTINGS.values()
-    assert {row.name for row in rows} >= {*ServeSettings.__struct_fields__} - {"limits"}
-    assert {row.name for row in rows} >= {f"limits.{name}" for name in Limits.__struct_fields__}
+    assert {row.name for row in rows} >= {*ServeSettings.__struct_fields__} - BOUNDS.keys()
+    for table, kind in {"limits": Limits, "http_limits": HttpLimits}.items():
+        assert {row.name for row in rows} >= {f"{table}.{name}" for name in kind.__struct_fields__}
     assert len({row.environment for row in rows}) == len({row.flag for row in rows}) == len(rows)
 
 

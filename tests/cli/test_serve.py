@@ -26,7 +26,7 @@ from typer.testing import CliRunner, Result
 from palimpsest.cli.gateway import HttpSide, own_url
 from palimpsest.cli.main import app
 from palimpsest.cli.resolvers import load_resolvers
-from palimpsest.cli.settings import SETTINGS, ServeSettings
+from palimpsest.cli.settings import SETTINGS, ServeSettings, concerns_gateway
 from palimpsest.client import connect_sync
 from palimpsest.embedded import Server
 from palimpsest.errors import InvalidRequest, UsageError
@@ -205,8 +205,40 @@ def test_check_prints_every_setting_and_where_it_comes_from(
     assert shown["host"] == ("localhost", "--host")
     assert shown["log_level"] == ("debug", "PALIMPSEST_LOG_LEVEL")
     assert shown["limits.hello_seconds"] == ("10", "default")
+    assert shown["http_limits.head_seconds"] == ("20", "default")
     assert "PRIVATE KEY" not in done.output
     assert not (rules_folder / "state.db").exists()  # nothing was started
+
+
+def test_check_of_a_gateway_prints_what_concerns_it(tmp_path: Path) -> None:
+    file = tmp_path / "palimpsest.toml"
+    file.write_text("port = 1\n[http_limits]\npage_items_max = 5\n")
+    environment = {"PALIMPSEST_HTTP_LIMIT_CALLERS_MAX": "6"}
+    done = invoke("gateway", "--config", str(file), "--http-limit", "body_seconds=7", "--check", **environment)
+    assert done.exit_code == 0, done.output
+    shown = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert shown.keys() == {name for name in SETTINGS if concerns_gateway(name)}
+    assert shown["http"] == ["127.0.0.1:7412", "default"]
+    assert shown["http_limits.page_items_max"] == ["5", f"{file}:3"]
+    assert shown["http_limits.callers_max"] == ["6", "PALIMPSEST_HTTP_LIMIT_CALLERS_MAX"]
+    assert shown["http_limits.body_seconds"] == ["7", "--http-limit", "body_seconds=7"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("gateway", "--http", "nohost.invalid:1"), "--http: 'nohost.invalid' is no address: "),
+        (("gateway", "--tls-cert", "none.pem"), "--tls-cert: there is no file none.pem"),
+        (("--url", "http://127.0.0.1:1", "gateway"), "'http://127.0.0.1:1' is no address of a server: "),
+        (("--url", "palimpsests://127.0.0.1:1", "--ca", "none.pem", "gateway"), "--ca: there is no file none.pem"),
+        (("gateway", "--http-limit", "depth_max=1"), "--http-limit depth_max=1: there is no limit depth_max; "),
+    ],
+)
+def test_check_of_a_gateway_names_what_is_wrong(words: tuple[str, ...], said: str) -> None:
+    done = invoke(*words, "--check")
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"palimpsest: {said}")
 
 
 def test_check_says_why_it_would_not_start(tmp_path: Path, certificate: trustme.CA, rules_folder: Path) -> None:
@@ -276,6 +308,32 @@ def test_http_is_served_beside(starter: Starter, tmp_path: Path) -> None:
         assert events[-1] == "stopped"
 
 
+def test_http_is_served_within_its_limits(starter: Starter, tmp_path: Path) -> None:
+    words = ("--port", "0", "--http", "127.0.0.1:0", "--http-limit", "body_bytes_max=100")
+    with running(starter, "serve", str(tmp_path / "state.db"), *words, lines=2) as (process, (url, http)):
+        assert put(f"{http}/documents/notes/1", 100) == 201
+        assert put(f"{http}/documents/notes/2", 101) == 413
+        before = ("--url", url, "gateway", "--http", "127.0.0.1:0")
+        with running(starter, *before, PALIMPSEST_HTTP_LIMIT_BODY_BYTES_MAX="200") as (other, (http,)):
+            assert put(f"{http}/documents/notes/2", 200) == 201
+            assert put(f"{http}/documents/notes/3", 201) == 413
+            end(other)
+        end(process)
+
+
+def put(url: str, size_bytes: int) -> int:
+    """The status for a new document whose body has that size."""
+    body = json.dumps("x" * (size_bytes - 2)).encode()
+    headers = {"content-type": "application/json", "if-none-match": "*"}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers, method="PUT"), timeout=20) as answer:
+            status: int = answer.status
+            return status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
 def test_an_http_address_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -332,6 +390,19 @@ def test_a_gateway_may_be_a_process_of_its_own(starter: Starter, palimpsest_serv
         assert "A" in fetch(f"{http}/documents/notes/1")[1]
         process.send_signal(signal.SIGHUP)
         assert log_until(process.stderr, "reloaded")["needs_restart"] == []
+        end(process)
+
+
+def test_a_gateway_says_what_needs_a_restart_of_its_own_settings(
+    starter: Starter, palimpsest_server: RunningServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "palimpsest.toml"
+    file.write_text('http = "127.0.0.1:0"\nlog_format = "json"\n')
+    words = ("--url", palimpsest_server.url, "gateway", "--config", str(file))
+    with running(starter, *words) as (process, _):
+        file.write_text(file.read_text() + "port = 1\nlimits.depth_max = 2\nhttp_limits.callers_max = 3\n")
+        process.send_signal(signal.SIGHUP)
+        assert log_until(process.stderr, "reloaded")["needs_restart"] == ["http_limits.callers_max"]
         end(process)
 
 
@@ -392,10 +463,12 @@ def test_sighup_reads_certificates_and_the_log_level_again(
                 assert first.startswith(shown_at(http, ca))
 
                 second = issue(certificate, tmp_path)
-                file.write_text(file.read_text() + 'log_level = "debug"\nhost = "localhost"\n')
+                changed = 'log_level = "debug"\nhost = "localhost"\nlimits.depth_max = 7\nhttp_limits.callers_max = 7\n'
+                file.write_text(file.read_text() + changed)
                 process.send_signal(signal.SIGHUP)
                 done = log_until(process.stderr, "reloaded")
-                assert (done["log_level"], done["needs_restart"]) == ("debug", ["host"])
+                assert done["log_level"] == "debug"
+                assert done["needs_restart"] == ["host", "http_limits.callers_max", "limits.depth_max"]
                 assert [shown_at(url, ca), shown_at(http, ca)] == [second, second]
                 assert client.get("notes/1").value == {"title": "A"}
                 assert re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=\d+", manager.recv(100))
@@ -409,7 +482,9 @@ def test_sighup_reads_certificates_and_the_log_level_again(
                 process.send_signal(signal.SIGHUP)
                 assert "did you mean port?" in log_until(process.stderr, "reload_failed")["reason"]
                 assert [shown_at(url, ca), shown_at(http, ca)] == [second, second]
-            assert '"level": "debug"' in end(process)
+            rest = end(process)
+            assert '"level": "debug"' in rest
+            assert "functools.partial" not in rest  # nothing of how the store is called
             assert [manager.recv(100)[:9] for _ in range(5)] == [*2 * [b"RELOADING", b"READY=1"], b"STOPPING="]
 
 

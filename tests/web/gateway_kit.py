@@ -10,8 +10,8 @@ import anyio
 import httpx
 
 from palimpsest import Client, Role, Server
+from palimpsest.limits import HttpLimits
 from palimpsest.web import Gateway
-from palimpsest.web.services import HttpLimits
 
 SECONDS_MAX = 60
 

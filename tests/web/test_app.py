@@ -14,8 +14,8 @@ from events_kit import events
 from gateway_kit import Guarded, asker, guarded, served
 
 from palimpsest import Client, Grant, Role
+from palimpsest.limits import HttpLimits
 from palimpsest.web import Gateway
-from palimpsest.web.services import HttpLimits
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.datastructures import Headers
 
 from palimpsest.errors import InvalidValue, LimitExceeded, Overloaded
 from palimpsest.web.bodies import announced_bytes, check_encoding, decode_as, decode_body, decode_json, media_type_of
@@ -89,13 +88,13 @@ def test_that_a_type_that_is_not_taken_is_told_which_are() -> None:
 
 
 def test_what_headers_say_of_a_body() -> None:
-    assert media_type_of(Headers({"Content-Type": "Application/JSON; charset=utf-8"})) == "application/json"
-    assert media_type_of(Headers({})) == ""
-    assert announced_bytes(Headers({"Content-Length": "12"})) == 12
-    assert announced_bytes(Headers({})) == 0
-    check_encoding(Headers({"Content-Encoding": "Identity"}))
+    assert media_type_of({"content-type": "Application/JSON; charset=utf-8"}) == "application/json"
+    assert media_type_of({}) == ""
+    assert announced_bytes({"content-length": "12"}) == 12
+    assert announced_bytes({}) == 0
+    check_encoding({"content-encoding": "Identity"})
     with pytest.raises(Refused):
-        check_encoding(Headers({"Content-Encoding": "gzip"}))
+        check_encoding({"content-encoding": "gzip"})
 
 
 def test_that_a_budget_is_not_exceeded_and_comes_back() -> None:

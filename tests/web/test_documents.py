@@ -10,7 +10,7 @@ import pytest
 from gateway_kit import guarded, served
 
 from palimpsest import Grant, Increment, Perspective, Role
-from palimpsest.web.services import HttpLimits
+from palimpsest.limits import HttpLimits
 
 pytestmark = pytest.mark.anyio
 

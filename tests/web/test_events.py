@@ -16,8 +16,8 @@ from events_kit import Frames, events
 from gateway_kit import SECONDS_MAX, asker, guarded, served
 
 from palimpsest import Client, Grant, Role, Server
+from palimpsest.limits import HttpLimits
 from palimpsest.web import Gateway
-from palimpsest.web.services import HttpLimits
 
 pytestmark = pytest.mark.anyio
 

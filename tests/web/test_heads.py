@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from gateway_kit import served
 
+from palimpsest.limits import HttpLimits
 from palimpsest.web import Gateway
-from palimpsest.web.services import HttpLimits
 
 pytestmark = pytest.mark.anyio
 

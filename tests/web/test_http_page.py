@@ -14,9 +14,9 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from palimpsest import Server
+from palimpsest.limits import HttpLimits
 from palimpsest.web import Gateway
 from palimpsest.web.operations import Operation
-from palimpsest.web.services import HttpLimits
 from palimpsest.web.table import OPERATIONS
 
 ROOT = Path(__file__).parent.parent.parent

@@ -7,10 +7,10 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from gateway_kit import served
 
+from palimpsest.limits import HttpLimits
 from palimpsest.web.operations import Call
 from palimpsest.web.pages import Page, limit_of, next_url, page_answer
 from palimpsest.web.past import HistoryQuery
-from palimpsest.web.services import HttpLimits
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from gateway_kit import guarded, served
 
 from palimpsest import Delta, Grant, Perspective, Role
 from palimpsest.errors import InvalidRequest
+from palimpsest.limits import HttpLimits
 from palimpsest.web.past import which_of
-from palimpsest.web.services import HttpLimits
 
 pytestmark = pytest.mark.anyio
 

@@ -36,34 +36,28 @@ class Message:
     """Known by being itself."""
 
 
-def test_each_message_is_encoded_once() -> None:
-    frames, made = Frames(1_000), []
-    message, other = Message(), Message()
-
-    def make() -> bytes:
-        made.append(1)
-        return b"%d" % len(made)
-
-    assert [frames.get(message, False, make) for _ in range(3)] == [b"1", b"1", b"1"]
-    assert frames.get(message, True, make) == b"2"
-    assert frames.get(other, False, make) == b"3"
-    assert frames.get(message, True, make) == b"2"
-    assert len(made) == 3
+def test_what_is_kept_is_found_by_the_message_and_what_it_shows() -> None:
+    frames, message, other = Frames(1_000), Message(), Message()
+    assert frames.get(message, False) is None
+    assert frames.keep(message, False, b"1") == b"1"
+    assert frames.keep(message, True, b"22") == b"22"
+    assert frames.get(message, False) == b"1"
+    assert frames.get(message, True) == b"22"
+    assert frames.get(other, False) is None
+    assert frames.bytes == 3
 
 
 def test_the_oldest_is_forgotten_beyond_the_bound() -> None:
     frames = Frames(100)
     messages = [Message() for _ in range(5)]
     for message in messages:
-        frames.get(message, False, lambda: b"x" * 40)
-    assert frames.bytes <= 100
-    assert frames.get(messages[-1], False, lambda: b"anew") == b"x" * 40
-    assert frames.get(messages[0], False, lambda: b"anew") == b"anew"
+        frames.keep(message, False, b"x" * 40)
+    assert [frames.get(message, False) is not None for message in messages] == [False, False, False, True, True]
+    assert frames.bytes == 80
 
 
-def test_what_is_larger_than_the_bound_is_made_and_not_kept() -> None:
-    frames = Frames(10)
-    message = Message()
-    assert frames.get(message, False, lambda: b"x" * 40) == b"x" * 40
+def test_what_is_larger_than_the_bound_is_not_kept() -> None:
+    frames, message = Frames(10), Message()
+    assert frames.keep(message, False, b"x" * 40) == b"x" * 40
+    assert frames.get(message, False) is None
     assert frames.bytes == 0
-    assert frames.get(message, False, lambda: b"anew") == b"anew"

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
+from palimpsest.web.operations import Stream
 from palimpsest.web.streaming import Streaming
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +55,7 @@ class Transport:
 
 
 def streaming(chunks: Numbers, closing: asyncio.Event) -> Streaming:
-    return Streaming(chunks, {"X-Kind": "test"}, "text/event-stream", closing)
+    return Streaming(Stream(chunks, {"X-Kind": "test"}), closing)
 
 
 @pytest.mark.parametrize("who", ["reader", "gateway"])
