@@ -93,7 +93,17 @@ def slowly(peer: Asker) -> Callable[[Progress], None]:
 
 def internal_error(id: int, error: Exception) -> InternalError:
     log.error("read_failed", request=id, exc_info=error)
+    return bug(error)
+
+
+def bug(error: Exception) -> InternalError:
+    """What is said of an error that is none of ours, and is in the log."""
     return InternalError(f"the server failed: {type(error).__name__}; it is logged there")
+
+
+def as_told(id: int, error: Exception) -> PalimpsestError:
+    """The error as whoever asked hears it: one that is none of ours is a bug, which is logged."""
+    return error if isinstance(error, PalimpsestError) else internal_error(id, error)
 
 
 class Gathering:

@@ -242,7 +242,7 @@ class DocumentActor(Stream):
 
     def drain(self) -> None:
         """Works off the inbox, until it is empty or the actor has to wait again. Raises nothing."""
-        from_transaction = self.registry.arrive
+        from_transaction = self.registry.transactions.arrive
         while self.inbox:
             message, asker, now = self.inbox[0]
             if not isinstance(message, _REQUESTS):
@@ -319,7 +319,7 @@ class DocumentActor(Stream):
             if isinstance(message, _REQUESTS):
                 asker.fail(message.id, error)
             else:
-                self.registry.abandon_transaction(message, error)
+                self.registry.transactions.abandon(message, error)
         self.pending = 0
 
     def tail_positions(self) -> deque[int]:

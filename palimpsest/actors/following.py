@@ -91,6 +91,9 @@ class Index(Generic[F]):
         if not found:
             self._by_place.pop(place, None)
 
+    def all(self) -> list[F]:
+        return [follower for found in self._by_place.values() for follower in found]
+
     def matching(self, document: str, branch: str) -> Iterator[F]:
         """Those that follow the document, in no order that means anything."""
         for prefix in _prefixes(document):

@@ -10,15 +10,14 @@ import msgspec
 from msgspec import Raw
 
 from palimpsest.actors.committer import Asker
-from palimpsest.actors.following import Condition
+from palimpsest.actors.named import check_cursor, condition_of, difference
 from palimpsest.actors.sharing import Item, Sharing, Worker
-from palimpsest.errors import CursorInvalid, InvalidRequest
 from palimpsest.limits import Limits
 from palimpsest.protocol.cursor import decode_cursor, encode_cursor
 from palimpsest.protocol.messages import DeadLetter, Subscribe, SubscriptionInfo
 from palimpsest.state.names import Pattern
-from palimpsest.state.ops import Delete, Op, Set, encode_delta
-from palimpsest.state.subscriptions import CONDITIONS, Kept, to_plain
+from palimpsest.state.ops import encode_delta
+from palimpsest.state.subscriptions import Kept
 from palimpsest.state.system import SUBSCRIPTIONS
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Event
@@ -30,7 +29,7 @@ _ROW_BYTES = 256
 
 
 class Receiver(Protocol):
-    """One connection, as a group sees it: as `actors.feed.Subscriber`."""
+    """One connection, as a group sees it: as `actors.subscription.Subscriber`."""
 
     @property
     def paused(self) -> bool: ...
@@ -83,8 +82,7 @@ class Group:
         """Something has happened that is not being written."""
         self.retry_at: float | None = None
         """Writing has failed, and is tried again then."""
-        condition = Condition(_asked(kept))
-        self._condition = None if condition.is_empty else condition
+        self._condition = condition_of(kept)
         self._epoch = epoch
         self._rows: OrderedDict[int, Row] = OrderedDict()
         self._rows_bytes = 0
@@ -125,23 +123,14 @@ class Group:
             and (self._condition is None or self._condition.holds(event))
         )
 
-    def check_same(self, wanted: Kept) -> None:
-        """Raises InvalidRequest where another subscription was asked for than this."""
-        for field in CONDITIONS:
-            here, there = getattr(self.kept, field), getattr(wanted, field)
-            if here != there:
-                raise InvalidRequest(
-                    f"the subscription {self.name!r} exists, and is another: its {field} is {here!r}, not {there!r}",
-                    reason="name",
-                )
-
     # --- what is open --------------------------------------------------------------------------------------------
 
-    def offer(self, row: Row) -> None:
-        event = row.event
-        self.sharing.offer(row.position, event.document, event.branch, event.version)
-        if self.sharing.is_open(row.position):
-            self._rows[row.position] = row
+    def offer(self, row: Row, *, is_kept: bool = True) -> None:
+        """The next row that it follows. is_kept: False where it may hold what is to be gone, so that it is read again when it is sent."""
+        event, position = row.event, row.position
+        self.sharing.offer(position, event.document, event.branch, event.version)
+        if is_kept and self.sharing.is_open(position):
+            self._rows[position] = row
             self._rows_bytes += _weight(row)
             while self._rows_bytes > _ROWS_BYTES_MAX:
                 self._forget(next(reversed(self._rows)))
@@ -186,32 +175,6 @@ class Group:
         return now, Raw(encode_delta(ops)) if ops else None
 
 
-def check_cursor(name: str, cursor: str, epoch: str, end: int) -> int:
-    """Its position. Raises CursorInvalid where it is of another journal."""
-    found, position = decode_cursor(cursor)
-    if found != epoch or position >= end:
-        raise CursorInvalid(
-            f"the subscription {name!r} has its place in another store, which this one was restored from: "
-            "delete it, and subscribe with a start",
-            cursor=cursor,
-        )
-    return position
-
-
-def kept_of(message: Subscribe, cursor: str) -> Kept:
-    """Of a subscription that is new."""
-    return Kept(
-        pattern=message.pattern,
-        branch=message.branch,
-        tags=tuple(sorted(set(message.tags))),
-        tags_all=tuple(sorted(set(message.tags_all))),
-        by=message.by,
-        path=message.path,
-        kinds=tuple(sorted(set(message.kinds))),
-        cursor=cursor,
-    )
-
-
 def info_of(name: str, kept: Kept, group: Group | None, end: int, *, letters: bool) -> SubscriptionInfo:
     """group: where it is in use."""
     cursor = kept.cursor if group is None else group.cursor(end)
@@ -235,37 +198,6 @@ def info_of(name: str, kept: Kept, group: Group | None, end: int, *, letters: bo
         if letters
         else (),
     )
-
-
-def _asked(kept: Kept) -> Subscribe:
-    return Subscribe(
-        0,
-        0,
-        kept.pattern,
-        kept.branch,
-        tags=kept.tags,
-        tags_all=kept.tags_all,
-        by=kept.by,
-        path=kept.path,
-        kinds=kept.kinds,
-    )
-
-
-def difference(before: Kept, after: Kept) -> list[Op]:
-    """Ops that make one of the other. Each dead letter is a place of its own: there may be many, and they seldom change."""
-    ops: list[Op] = [
-        Set((field,), to_plain(getattr(after, field)))
-        for field in ("cursor", "done", "tries")
-        if getattr(before, field) != getattr(after, field)
-    ]
-    were, are = before.dead, after.dead
-    ops += [Delete(("dead", str(position))) for position in were if position not in are]
-    ops += [
-        Set(("dead", str(position)), to_plain(letter))
-        for position, letter in are.items()
-        if were.get(position) != letter
-    ]
-    return ops
 
 
 def _weight(row: Row) -> int:

@@ -1,8 +1,7 @@
-"""Named subscriptions: each has one reader of the log for all of its workers, and a document that says what was done.
+"""All named subscriptions: who works for which, and what they say of what they were given.
 
-What is decided is decided in `sharing`; here is what it takes: reading, sending, the time, and writing down. One note of a
-subscription is written at a time, and what happens meanwhile goes with the next; who acknowledged is answered when that is durable.
-A group is in memory from when the first of its workers, or an acknowledgement, comes, until nobody works for it.
+What is decided is decided in `sharing`; changes are read and sent by `delivery`, and what was done is written down by `notes`. A group is
+in memory from when the first of its workers, or an acknowledgement, comes, until nobody works for it.
 """
 
 from __future__ import annotations
@@ -14,38 +13,24 @@ from typing import TypeVar
 
 import anyio
 import anyio.abc
-import msgspec
 
-from palimpsest.actors.asking import Question, internal_error
+from palimpsest.actors.asking import as_told
 from palimpsest.actors.committer import Asker, Entry
-from palimpsest.actors.following import Condition, Index
-from palimpsest.actors.group import Group, Member, Receiver, info_of, kept_of
+from palimpsest.actors.delivery import Delivery
+from palimpsest.actors.following import Index
+from palimpsest.actors.group import Group, Member, Receiver, info_of
 from palimpsest.actors.jobs import Jobs
-from palimpsest.actors.making import NIL, change_of, check_size
+from palimpsest.actors.named import check_asked, check_delay, check_same, document_of, kept_of, not_found
+from palimpsest.actors.notes import Notes
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.registry import Registry
-from palimpsest.actors.sharing import Item
 from palimpsest.actors.tail import Tail
-from palimpsest.errors import (
-    CommitFailed,
-    CursorInvalid,
-    DocumentNotFound,
-    InvalidName,
-    InvalidRequest,
-    Overload,
-    PalimpsestError,
-    ServerClosing,
-    SubscriptionNotFound,
-    UsageError,
-)
+from palimpsest.errors import CursorInvalid, DocumentNotFound, InvalidRequest, PalimpsestError
 from palimpsest.limits import Limits
-from palimpsest.logs import get_logger
 from palimpsest.protocol.cursor import encode_cursor
 from palimpsest.protocol.messages import (
     Ack,
     Acknowledged,
-    Change,
-    Create,
     Credit,
     Delete,
     DeleteSubscription,
@@ -55,7 +40,6 @@ from palimpsest.protocol.messages import (
     Get,
     List,
     ListSubscriptions,
-    Marker,
     Nack,
     Names,
     Redrive,
@@ -63,28 +47,15 @@ from palimpsest.protocol.messages import (
     Subscribed,
     SubscriptionInfo,
     Subscriptions,
-    Update,
 )
-from palimpsest.state.subscriptions import Kept, parse_subscription, to_value
+from palimpsest.state.subscriptions import Kept, parse_subscription
 from palimpsest.state.system import SUBSCRIPTIONS
-from palimpsest.state.values import decode_value, encode_value
-from palimpsest.storage.contracts import Row
+from palimpsest.state.values import decode_value
 from palimpsest.storage.events import Batch
 from palimpsest.words import MAIN, Kind
 
-log = get_logger("palimpsest.actors")
-
-DELAY_SECONDS_MAX = 3600.0
-ACK_SECONDS_MAX = 86_400.0
-_ROWS_TOGETHER = 256
-_BYTES_TOGETHER = 256 * 1024
-_AGAIN_SECONDS = 0.01
-_WRITE_AGAIN_SECONDS = 1.0
-_UNWRITTEN_MAX = 10_000
-"""So far may the place go on, without anything to acknowledge, before it is written down."""
 _TOGETHER = 16
 _DELETE, _ERASE = int(Kind.DELETE), int(Kind.ERASE)
-_encode = msgspec.msgpack.Encoder().encode
 
 Request = TypeVar("Request", Ack, Nack, Redrive)
 
@@ -109,7 +80,6 @@ class Groups:
         now: Callable[[], int],
         monotonic: Callable[[], float],
     ) -> None:
-        self._reader = reader
         self._tail = tail
         self._told = 0
         """The first position that was not told of by `on_durable`: what is there already may still have to be handed on."""
@@ -119,7 +89,6 @@ class Groups:
         self._ask = ask
         self._names = names
         self._find_start = find_start
-        self._now = now
         self._monotonic = monotonic
         self._jobs = Jobs(_TOGETHER)
         self._groups: dict[str, Group] = {}
@@ -128,22 +97,23 @@ class Groups:
         self._by_subscriber: dict[Receiver, dict[int, Member]] = {}
         self._turns: deque[Group] = deque()
         self._work = anyio.Event()
-        self._unwritten: dict[Group, None] = {}
-        """Groups of which something is to be written, or is being written."""
-        self._to_write = anyio.Event()
-        self._notes = 0
         self._closed = False
-        self.deliveries = 0
-        """Changes that were sent to workers since the start, those that were sent again included."""
+        self._notes = Notes(registry, self._end_told, now, monotonic, self._end_gone, self._maybe_drop)
+        self._delivery = Delivery(reader, tail, limits, ask, self._end_told, monotonic, self._notes.changed)
 
     def start(self, tasks: anyio.abc.TaskGroup) -> None:
         self._told = self._tail.end
         self._jobs.begin(tasks)
 
     @property
+    def deliveries(self) -> int:
+        """Changes that were sent to workers since the start, those that were sent again included."""
+        return self._delivery.count
+
+    @property
     def is_quiet(self) -> bool:
         """Everything that was asked is answered."""
-        return not len(self._jobs) and not any(group.answers or group.flying for group in self._unwritten)
+        return not len(self._jobs) and self._notes.is_quiet
 
     def statistics(self) -> dict[str, int]:
         return {
@@ -154,10 +124,7 @@ class Groups:
     def close(self, error: PalimpsestError) -> None:
         """Nothing is written any more; who waits is told. What workers have was not their failure."""
         self._closed = True
-        for group in list(self._unwritten):
-            answers, group.answers = group.answers, []
-            for asker, id in answers:
-                asker.fail(id, error)
+        self._notes.close(error)
 
     # --- what a connection asks ----------------------------------------------------------------------------------
 
@@ -167,7 +134,7 @@ class Groups:
 
     def subscribe(self, message: Subscribe, subscriber: Receiver) -> None:
         """Answers with Subscribed. Raises InvalidRequest or InvalidName."""
-        _check(message)
+        check_asked(message)
         assert message.name is not None
         credit_bytes = min(message.credit_bytes, self._limits.subscription_bytes_max)
         member = Member(message, subscriber, credit_bytes)
@@ -223,7 +190,7 @@ class Groups:
 
     def delete(self, message: DeleteSubscription, peer: Asker, now: int) -> None:
         try:
-            document = _document(message.name)
+            document = document_of(message.name)
         except PalimpsestError as error:
             peer.fail(message.id, error)
             return
@@ -252,7 +219,7 @@ class Groups:
         elif document.startswith(SUBSCRIPTIONS):
             gone = self._groups.get(document.removeprefix(SUBSCRIPTIONS))
             if gone is not None:
-                self._end(gone, _no_subscription(gone.name))
+                self._end_gone(gone)
 
     async def run(self) -> None:
         """Reads and sends, a piece for each group in turn, until cancelled."""
@@ -268,12 +235,7 @@ class Groups:
 
     async def write(self) -> None:
         """Writes down what has happened, until cancelled."""
-        while True:
-            await self._to_write.wait()
-            self._to_write = anyio.Event()
-            for group in list(self._unwritten):
-                if group.dirty and group.flying is None and group.retry_at is None:
-                    self._write(group)
+        await self._notes.run()
 
     def tick(self) -> None:
         """Whatever is due by now is done, or is about to be."""
@@ -282,9 +244,7 @@ class Groups:
             time = group.sharing.next_time()
             if time is not None and time <= now:
                 self._wake(group)
-            if group.retry_at is not None and group.retry_at <= now:
-                group.retry_at = None
-                self._to_write.set()
+        self._notes.tick()
 
     # --- coming and going ----------------------------------------------------------------------------------------
 
@@ -314,7 +274,7 @@ class Groups:
         try:
             kept = await self._kept(name)
             if kept is None and message is None:
-                raise _no_subscription(name)
+                raise not_found(name)
             if kept is None:
                 assert message is not None
                 kept = await self._make(name, message)
@@ -328,7 +288,7 @@ class Groups:
     async def _kept(self, name: str) -> Kept | None:
         """None: there is none."""
         try:
-            document = await self._ask(Get(0, _document(name)))
+            document = await self._ask(Get(0, document_of(name)))
         except DocumentNotFound:
             return None
         return parse_subscription(decode_value(document.value))
@@ -336,15 +296,12 @@ class Groups:
     async def _make(self, name: str, message: Subscribe) -> Kept:
         position = await self._find_start(message)
         kept = kept_of(message, encode_cursor(self._epoch, position - 1))
-        question = Question()
-        value = msgspec.Raw(encode_value(to_value(kept)))
-        self._registry.route(Create(self._next_id(), _document(name), value), question, self._now())
-        await question.result()
+        await self._notes.create(name, kept)
         return kept
 
     def _join(self, group: Group, member: Member, message: Subscribe) -> None:
         try:
-            group.check_same(kept_of(message, ""))
+            check_same(group.name, group.kept, kept_of(message, ""))
         except PalimpsestError as error:
             self._remove(member)
             self._maybe_drop(group)
@@ -362,7 +319,7 @@ class Groups:
             return
         group.sharing.leave(member, self._monotonic(), reason)
         if reason is not None:
-            self._changed(group)
+            self._notes.changed(group)
         self._wake(group)
         self._maybe_drop(group)
 
@@ -378,7 +335,7 @@ class Groups:
     def _drop(self, group: Group) -> None:
         group.over = True
         del self._groups[group.name]
-        self._unwritten.pop(group, None)
+        self._notes.forget(group)
         self._index.remove(group)
 
     def _end(self, group: Group, error: PalimpsestError) -> None:
@@ -387,9 +344,10 @@ class Groups:
         for member in list(group.sharing.workers):
             self._remove(member)
             member.subscriber.reply(Ended(member.number, *error.to_wire()))
-        answers, group.answers = group.answers, []
-        for asker, id in answers:
-            asker.fail(id, error)
+        self._notes.fail(group, error)
+
+    def _end_gone(self, group: Group) -> None:
+        self._end(group, not_found(group.name))
 
     # --- what is said of changes ---------------------------------------------------------------------------------
 
@@ -418,17 +376,13 @@ class Groups:
             asker.fail(message.id, error)
             return
         if is_new:
-            self._changed(group)
+            self._notes.changed(group)
             self._wake(group)
         if type(message) is Nack:
             # At once: what was sent before that is to be told from what is sent again. A failure that is forgotten in a crash does no harm.
             asker.reply(Acknowledged(message.id, group.name, group.cursor(self._told), is_new))
-        elif group.dirty:
-            group.answers.append((asker, message.id))
-        elif group.flying is not None:
-            group.flying.append((asker, message.id))  # what it says again may be what is being written
         else:
-            self._answer(group, [(asker, message.id)])
+            self._notes.answer(group, asker, message.id)
 
     def _acknowledge(self, group: Group, message: Ack, asker: Asker) -> bool:
         self._check_positions(message.epoch, *message.positions)
@@ -438,8 +392,7 @@ class Groups:
 
     def _refuse(self, group: Group, message: Nack, asker: Asker) -> bool:
         self._check_positions(message.epoch, message.position)
-        if not 0 <= message.delay_seconds <= DELAY_SECONDS_MAX:
-            raise InvalidRequest(f"delay_seconds is 0 to {DELAY_SECONDS_MAX:g}", reason="delay_seconds")
+        check_delay(message.delay_seconds)
         here: object = asker
         own = [member for member in group.sharing.workers if member.subscriber is here]
         if own and group.sharing.worker_of(message.position) not in own:
@@ -463,7 +416,7 @@ class Groups:
         if message.name is not None:
             info = await self._info(message.name, letters=True)
             if info is None:
-                raise _no_subscription(message.name)
+                raise not_found(message.name)
             return Subscriptions(message.id, (info,))
         if message.limit < 1:
             raise InvalidRequest(f"a limit of {message.limit}", reason="limit")
@@ -482,12 +435,11 @@ class Groups:
             return None
         return info_of(name, kept, self._groups.get(name), self._told, letters=letters)
 
-    # --- reading and sending -------------------------------------------------------------------------------------
+    # --- turns -----------------------------------------------------------------------------------------------------
 
     def _seconds(self) -> float:
         """Until something is due."""
         times = [group.sharing.next_time() for group in self._groups.values() if group.sharing.workers]
-        times += [group.retry_at for group in self._unwritten]
         due = min((time for time in times if time is not None), default=math.inf)
         return max(0.0, due - self._monotonic())
 
@@ -500,174 +452,16 @@ class Groups:
     async def _go_on(self, group: Group) -> None:
         if group.over:
             return
-        if group.sharing.expire(self._monotonic()):
-            self._changed(group)
         try:
-            await self._send_all(group)
-            if not group.live and group.sharing.has_room and group.sharing.workers:
-                await self._read(group)
-                await self._send_all(group)
-                if not group.live and group.sharing.has_room and group.sharing.workers:
-                    self._wake(group)
-        except PalimpsestError as error:
+            if await self._delivery.go_on(group):
+                self._wake(group)
+        except Exception as error:
             if not group.over:
-                self._end(group, error)
-            return
-        if not group.over:
-            self._tell(group)
+                self._end(group, as_told(0, error))
 
-    async def _read(self, group: Group) -> None:
-        sharing = group.sharing
-        group.tidy()
-        rows = await self._reader.rows(
-            sharing.next,
-            rows_max=_ROWS_TOGETHER,
-            bytes_max=_BYTES_TOGETHER,
-            pattern=group.pattern,
-            branch=group.branch,
-        )
-        for row in rows:
-            if not sharing.has_room:
-                return
-            if group.follows(row.event):
-                group.offer(row)
-            else:
-                sharing.passed(row.position + 1)
-        if not rows or sharing.next >= self._told:
-            sharing.passed(self._told)
-            group.live = True
-        if sharing.floor - group.written > _UNWRITTEN_MAX:
-            self._changed(group)
-
-    async def _send_all(self, group: Group) -> None:
-        while not group.over and (found := group.sharing.deliver(self._monotonic())) is not None:
-            await self._send(group, *found)
-
-    async def _send(self, group: Group, member: Member, item: Item[Member]) -> None:
-        """Raises what is not about this change."""
-        delivery = item.deliveries
-        try:
-            change = await self._change(group, member, item)
-            encoded = _encode(change)
-            check_size(len(encoded), self._limits)
-        except (Overload, CommitFailed):
-            # A value was asked for behind others, who failed or are too many. It is as durable as before: once more, later.
-            if _is_with(item, member, delivery):
-                group.sharing.return_unsent(item, self._monotonic(), _AGAIN_SECONDS)
-        except UsageError as error:
-            if _is_with(item, member, delivery):
-                group.sharing.refuse(item, self._monotonic(), error.message)
-                self._changed(group)
-        else:
-            if _is_with(item, member, delivery):
-                self.deliveries += 1
-                member.credit_bytes -= len(encoded)
-                member.subscriber.push(encoded)
-
-    async def _change(self, group: Group, member: Member, item: Item[Member]) -> Change:
-        row = group.row(item) or await self._row(item)
-        value = NIL
-        if member.values and row.event.kind != _DELETE:
-            try:
-                value = (await self._ask(Get(0, item.document, item.branch, item.version))).value
-            except DocumentNotFound:
-                value = NIL
-        change = change_of(item.position, row.event, value)
-        return msgspec.structs.replace(change, subscriptions=(member.number,), tries=group.sharing.tries(item))
-
-    async def _row(self, item: Item[Member]) -> Row:
-        async for row in self._reader.rows_of(item.document, item.branch, item.version, item.version):
-            return row
-        raise InvalidRequest("the version is not kept any more", reason="pruned")
-
-    def _tell(self, group: Group) -> None:
-        """Those who have all there is for now hear so, and those who do not any more."""
-        is_current = group.live and not group.sharing.waiting
-        if not is_current and group.sharing.has_room:
-            return  # for a moment only
-        for member in group.sharing.workers:
-            if member.told_live is not is_current:
-                member.told_live = is_current
-                state = "live" if is_current else "behind"
-                member.subscriber.reply(Marker(member.number, state, group.cursor(self._told)))
-
-    # --- writing down --------------------------------------------------------------------------------------------
-
-    def _changed(self, group: Group) -> None:
-        if not self._closed:
-            group.dirty = True
-            self._unwritten[group] = None
-            self._to_write.set()
-
-    def _write(self, group: Group) -> None:
-        group.dirty = False
-        group.flying, group.answers = group.answers, []
-        kept, delta = group.note(self._told)
-        note = _Note(self, group, kept)
-        if delta is None:
-            note.committed(0, 0, 0)
-        else:
-            self._registry.route(Update(self._next_id(), group.document, delta), note, self._now())
-
-    def written(self, group: Group, kept: Kept) -> None:
-        """A note is durable."""
-        group.kept, flying, group.flying = kept, group.flying or [], None
-        self._answer(group, flying)
-        self._settle(group)
-
-    def not_written(self, group: Group, error: PalimpsestError) -> None:
-        flying, group.flying = group.flying or [], None
-        gone = isinstance(error, DocumentNotFound)
-        for asker, id in flying:
-            asker.fail(id, _no_subscription(group.name) if gone else error)
-        if group.over:
-            return
-        if gone:
-            self._end(group, _no_subscription(group.name))
-        elif not isinstance(error, ServerClosing):
-            log.warning("subscription_not_written", name=group.name, reason=error.message)
-            group.dirty, group.retry_at = True, self._monotonic() + _WRITE_AGAIN_SECONDS
-            self._unwritten[group] = None
-            self._work.set()
-
-    def _settle(self, group: Group) -> None:
-        """Goes on with what has happened meanwhile, or is done."""
-        if group.over:
-            return
-        if group.dirty:
-            self._to_write.set()
-        else:
-            self._unwritten.pop(group, None)
-            self._maybe_drop(group)
-
-    def _answer(self, group: Group, askers: list[tuple[Asker, int]]) -> None:
-        cursor = group.cursor(self._told)
-        for asker, id in askers:
-            asker.reply(Acknowledged(id, group.name, cursor))
-
-    def _next_id(self) -> int:
-        self._notes += 1
-        return self._notes
-
-
-class _Note:
-    """Asks for a note to be written."""
-
-    client = ""
-
-    def __init__(self, groups: Groups, group: Group, kept: Kept) -> None:
-        self._groups = groups
-        self._group = group
-        self._kept = kept
-
-    def committed(self, id: int, version: int, at: int) -> None:
-        self._groups.written(self._group, self._kept)
-
-    def reply(self, message: object) -> None:
-        raise AssertionError("no note is written twice")
-
-    def fail(self, id: int, error: PalimpsestError) -> None:
-        self._groups.not_written(self._group, error)
+    def _end_told(self) -> int:
+        """The first position that the groups were not told of."""
+        return self._told
 
 
 class _Deleting:
@@ -685,40 +479,8 @@ class _Deleting:
         self._asker.reply(message)
 
     def fail(self, id: int, error: PalimpsestError) -> None:
-        self._asker.fail(id, _no_subscription(self._name) if isinstance(error, DocumentNotFound) else error)
-
-
-def _is_with(item: Item[Member], member: Member, delivery: int) -> bool:
-    """Whether it is still the worker's to be sent."""
-    return item.worker is member and item.deliveries == delivery
+        self._asker.fail(id, not_found(self._name) if isinstance(error, DocumentNotFound) else error)
 
 
 def _failed(id: int, error: Exception) -> Failed:
-    return Failed(id, *(error if isinstance(error, PalimpsestError) else internal_error(id, error)).to_wire())
-
-
-def _check(message: Subscribe) -> None:
-    """Raises InvalidRequest or InvalidName."""
-    _document(message.name or "")
-    if message.snapshot or message.policy != "all":
-        reason = "a named subscription hands out each change until it is acknowledged: no snapshot, and no other policy"
-        raise InvalidRequest(reason, reason="name")
-    if not 0 < message.ack_seconds <= ACK_SECONDS_MAX:
-        raise InvalidRequest(f"ack_seconds is more than 0 and at most {ACK_SECONDS_MAX:g}", reason="ack_seconds")
-    if message.tries_max < 1:
-        raise InvalidRequest("a change is delivered once at least", reason="tries_max")
-    if message.unacked_max < 1:
-        raise InvalidRequest("a worker takes one change at least", reason="unacked_max")
-    Condition(message)
-
-
-def _document(name: str) -> str:
-    """Raises InvalidName."""
-    if not name or "/" in name:
-        reason = "it is one segment"
-        raise InvalidName(f"{name!r} is no name of a subscription: {reason}", name=name, reason=reason)
-    return SUBSCRIPTIONS + name
-
-
-def _no_subscription(name: str) -> SubscriptionNotFound:
-    return SubscriptionNotFound(f"there is no subscription {name!r}", name=name)
+    return Failed(id, *as_told(id, error).to_wire())

@@ -185,10 +185,10 @@ def encode(row: Row, value: Raw = NIL) -> Encoded:
     return encode_change(change_of(row.position, row.event, value))
 
 
-def change_of(position: int, event: Event, value: Raw) -> Change:
-    """To nobody yet."""
+def change_of(position: int, event: Event, value: Raw, subscriptions: tuple[int, ...] = (), tries: int = 0) -> Change:
+    """subscriptions: those of one connection that it is for; none yet. tries: which delivery it is; 0 where they are not counted."""
     return Change(
-        (),
+        subscriptions,
         position,
         event.document,
         event.branch,
@@ -200,6 +200,8 @@ def change_of(position: int, event: Event, value: Raw) -> Change:
         event.more,
         value,
         event.parents,
+        False,
+        tries,
     )
 
 

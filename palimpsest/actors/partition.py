@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import anyio
 import anyio.abc
 
-from palimpsest.actors.archiver import PAUSE_SECONDS, STEP_BYTES, Archiver, is_large, pause_seconds
+from palimpsest.actors.archiver import PAUSE_SECONDS, Archiver
 from palimpsest.actors.asking import Gathering, Question, internal_error
 from palimpsest.actors.branches import Branches
 from palimpsest.actors.catalog import Catalog
@@ -20,23 +20,26 @@ from palimpsest.actors.commands import Become, TakeBack
 from palimpsest.actors.committer import Asker, Committer, Entry
 from palimpsest.actors.document import DocumentActor, Lookup, Write
 from palimpsest.actors.errands import Errands
-from palimpsest.actors.feed import Feed, Subscriber
+from palimpsest.actors.feed import Feed
 from palimpsest.actors.groups import Groups
 from palimpsest.actors.importing import Importer
+from palimpsest.actors.inline import InlineArchiving
 from palimpsest.actors.insight import Insight
 from palimpsest.actors.jobs import Job, Jobs
 from palimpsest.actors.keeping import Keeper
+from palimpsest.actors.listing import Listing
 from palimpsest.actors.merging import Merger
 from palimpsest.actors.previewing import Previewing
 from palimpsest.actors.reading import Reader
 from palimpsest.actors.registry import Registry
-from palimpsest.actors.stream import check_meta, is_whole
+from palimpsest.actors.starts import Starts
+from palimpsest.actors.stream import check_meta
+from palimpsest.actors.subscription import Subscriber
 from palimpsest.actors.tail import Tail
 from palimpsest.actors.trimming import Trimmer
 from palimpsest.actors.views import Views
 from palimpsest.clock import SystemClock
 from palimpsest.errors import (
-    CommitFailed,
     InvalidRequest,
     LimitExceeded,
     Overloaded,
@@ -75,7 +78,6 @@ from palimpsest.protocol.messages import (
     Measure,
     Merge,
     Nack,
-    Names,
     Observe,
     Observed,
     Pick,
@@ -96,21 +98,18 @@ from palimpsest.protocol.messages import (
 from palimpsest.state.definitions import PERSPECTIVES
 from palimpsest.state.lens import Lens
 from palimpsest.state.names import Pattern
-from palimpsest.state.ops import decode_delta
 from palimpsest.state.rules import Resolver
 from palimpsest.state.schemas import SCHEMAS
-from palimpsest.storage.contracts import Archive, Head, Journal, JournalEnd
+from palimpsest.storage.contracts import Archive, Journal, JournalEnd
 from palimpsest.storage.events import Batch, decode_events
-from palimpsest.words import MAIN, Kind, Meta, Parents
+from palimpsest.words import Meta, Parents
 
 log = get_logger("palimpsest.actors")
 
 _JOBS_TOGETHER = 16
 _JOBS_WAITING_MAX = 65_536
 _START_BYTES = 8 * 1024 * 1024
-_ARCHIVE_AGAIN_SECONDS = 1.0
 _SWEEP_SECONDS = 5.0
-_DELETE, _ERASE = int(Kind.DELETE), int(Kind.ERASE)
 
 
 class Peer(Asker, Subscriber, Protocol):
@@ -166,6 +165,8 @@ class Partition:
         self.trimmer = Trimmer(journal, self.tail, self.committer, trim_keep_bytes)
         self.errands = Errands(self.registry, self.keeper, self.trimmer, limits, self.settled, self.branches)
         self.catalog = Catalog()
+        self.listing = Listing(archive, self.registry, self.branches, limits)
+        starts = Starts(self.reader, self.tail, journal.epoch, self.ask, self.registry.newest)
         self.groups = Groups(
             self.reader,
             self.tail,
@@ -173,8 +174,8 @@ class Partition:
             limits,
             journal.epoch,
             self.ask,
-            lambda message: self._names(message, Pattern.parse(message.pattern)),
-            self._start_of,
+            self.listing.answer,
+            starts.find,
             now,
             monotonic,
         )
@@ -184,11 +185,12 @@ class Partition:
             limits,
             journal.epoch,
             self.ask,
-            lambda message: self._names(message, Pattern.parse(message.pattern)),
+            self.listing.answer,
             self._ask_through,
             self._around,
             self.registry.newest,
             self._jobs.start,
+            starts,
             self.groups,
         )
         self.on_commit: Callable[[], None] | None = None
@@ -200,14 +202,15 @@ class Partition:
         self.observe: Callable[[Observe], Awaitable[Observed]] = self._unobserved
         """Answers an `Observe`. Set by the server, which knows of connections and files."""
         self._end = end
-        self._archiver = Archiver(archive, snapshot_versions=snapshot_versions) if inline_archiver else None
-        self._archive_pause_seconds = archive_pause_seconds
+        self._archiving: InlineArchiving | None = None
+        if inline_archiver:
+            archiver = Archiver(archive, snapshot_versions=snapshot_versions)
+            self._archiving = InlineArchiving(archiver, self.tail, self.archived, archive_pause_seconds)
         self._tail_watch_bytes = limits.tail_bytes_max // 4
         self._reported = 0
         """How far the archiver has come, by its own word."""
         self._lags = False
         """The log has been told that the archiver is behind."""
-        self._to_archive = anyio.Event()
         self._moved = anyio.Event()
         """Set, and replaced, each time that more is archived."""
         self.routes: dict[type, Callable[[Any, Any, int], None]] = {
@@ -216,7 +219,7 @@ class Partition:
             Delete: self.registry.route,
             Get: self.registry.route,
             History: self._history,
-            Transact: self.registry.transact,
+            Transact: self.registry.transactions.ask,
             GetMany: self._get_many,
             List: self._list,
             Subscribe: self._subscribe,
@@ -304,12 +307,13 @@ class Partition:
         tasks.start_soon(self._guard, self.trimmer.run)
         self.errands.start(tasks)
         tasks.start_soon(self._guard, self.errands.retain)
-        if self._archiver is not None:
-            tasks.start_soon(self._guard, self._archive_inline)
-        self.registry.start_waking()
+        if self._archiving is not None:
+            tasks.start_soon(self._guard, self._archiving.run)
+        self.registry.waking.start()
         await self.catalog.load(self.branches.names_of, self.ask)
         self.registry.look_again_at_schemas()
-        self._to_archive.set()
+        if self._archiving is not None:
+            self._archiving.on_durable()
         self._check_tail()
 
     async def ask(self, message: Get) -> Document:
@@ -431,7 +435,7 @@ class Partition:
         except PalimpsestError as error:
             peer.fail(message.id, error)
             return
-        self._start_answer(message.id, peer, lambda: self._names(message, pattern))
+        self._start_answer(message.id, peer, lambda: self.listing.names(message, pattern))
 
     def _subscribe(self, message: Subscribe, peer: Peer, now: int) -> None:
         try:
@@ -459,9 +463,6 @@ class Partition:
             self.feed.look_again(self.catalog.lens)
         elif name.startswith(SCHEMAS):
             self.registry.look_again_at_schemas()
-
-    async def _start_of(self, message: Subscribe) -> int:
-        return await self.feed.start_of(message)
 
     def _credit(self, message: Credit, peer: Peer, now: int) -> None:
         self.feed.credit(message, peer)
@@ -572,37 +573,6 @@ class Partition:
         else:
             self._jobs.start(job)
 
-    async def _names(self, message: List, pattern: Pattern) -> Names:
-        limit = min(message.limit, self.limits.page_items_max)
-        if message.branch != MAIN:
-            return await self.branches.names(message, pattern)
-        after, found, exhausted = message.after, list[str](), False
-        while len(found) <= limit and not exhausted:
-            # What the tail has made is read before the archive: it may be archived in between, never the other way round.
-            recent = {name: exists for name, (_, exists) in self.registry.existence.items() if name > after}
-            heads = await self.archive.names(message.branch, prefix=pattern.prefix, after=after, limit=limit + 1)
-            exhausted = len(heads) <= limit
-            deleted = message.deleted
-            names = {
-                head.document
-                for head in heads
-                if deleted or recent.get(head.document, head.kind != _DELETE and not await self._is_erased(head))
-            }
-            last = None if exhausted else heads[-1].document
-            names.update(
-                name for name, exists in recent.items() if (exists or deleted) and (last is None or name <= last)
-            )
-            found += sorted(name for name in names if pattern.matches(name))
-            after = after if last is None else last
-        return Names(message.id, tuple(found[:limit]), len(found) > limit)
-
-    async def _is_erased(self, head: Head) -> bool:
-        """Whether the newest version is the erasure of the whole document."""
-        if head.kind != _ERASE:
-            return False
-        (stretch,) = await self.archive.load([(head.document, head.branch)])
-        return stretch is not None and is_whole(decode_delta(stretch.rows[-1].event.delta))
-
     # --- after a commit ------------------------------------------------------------------------------------------
 
     def _on_durable(self, batch: Batch, entries: list[Entry]) -> None:
@@ -620,8 +590,8 @@ class Partition:
             self.on_flush()
         if self.tail.bytes > self._tail_watch_bytes:
             self._check_tail()
-        if self._archiver is not None:
-            self._to_archive.set()
+        if self._archiving is not None:
+            self._archiving.on_durable()
         elif self.on_commit is not None:
             self.on_commit()
 
@@ -668,33 +638,3 @@ class Partition:
 
     async def _sweep(self) -> None:
         await self.registry.sweep(_SWEEP_SECONDS)
-
-    async def _archive_inline(self) -> None:
-        archiver = self._archiver
-        assert archiver is not None
-        while True:
-            await self._to_archive.wait()
-            self._to_archive = anyio.Event()
-            while self.tail.start < self.tail.end:
-                batches = self.tail.batches(self.tail.start, bytes_max=STEP_BYTES)
-                started = anyio.current_time()
-                try:
-                    self.archived(await archiver.write(batches))
-                except CommitFailed as error:
-                    log.warning("archiving_failed", reason=error.reason)
-                    await anyio.sleep(_ARCHIVE_AGAIN_SECONDS)
-                if is_large(batches):
-                    await self._tidy(archiver)  # a piece of it, so that space comes back under load as well
-                    await anyio.sleep(pause_seconds(anyio.current_time() - started, self.tail.bytes))
-                else:
-                    await anyio.sleep(self._archive_pause_seconds)
-            while not self._to_archive.is_set() and await self._tidy(archiver):
-                await anyio.sleep(self._archive_pause_seconds / 10)
-
-    async def _tidy(self, archiver: Archiver) -> bool:
-        """Does a piece; whether there may be more to do."""
-        try:
-            return await archiver.tidy()
-        except CommitFailed as error:
-            log.warning("tidying_failed", reason=error.reason)
-            return False

@@ -139,7 +139,7 @@ class Preparing:
                     return None
                 if all(self._registry.actors.get(task.actor.key) is task.actor for task in tasks):
                     question = Question(client)
-                    self._registry.together(request, tasks, question, now)
+                    self._registry.transactions.together(request, tasks, question, now)
                     answer = await question.result()
                     assert isinstance(answer, m.Transacted)
                     return answer

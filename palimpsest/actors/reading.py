@@ -23,6 +23,7 @@ from palimpsest.state.names import Pattern
 from palimpsest.state.ops import decode_delta
 from palimpsest.state.record import labels, labels_of
 from palimpsest.state.touching import touches
+from palimpsest.state.tree import NOTHING
 from palimpsest.storage.contracts import Archive, Gap, Row
 from palimpsest.storage.events import GENESIS, Event, commitment, link
 from palimpsest.words import MAIN, Meta, Node
@@ -91,6 +92,7 @@ class Reader:
         known = self._builder.values.get(document, node)
         if known is not None:
             return known
+        archived = self._tail.start
         stream = await self._builder.at(document, *node)
         if stream is None:
             raise VersionPruned(
@@ -101,6 +103,8 @@ class Reader:
                 newest=None,
                 oldest=None,
             )
+        if archived <= self._tail.erased_at:  # what was read may hold what is to be gone
+            return stream.value() if stream.exists else NOTHING
         return self._builder.values.put(document, node, stream)
 
     def keep(self, actor: DocumentActor) -> None:

@@ -4,34 +4,30 @@ A change is open from when it is offered until it is acknowledged or put aside. 
 its front may be with a worker, all with the same one, which gets the next ones too, until it has none of them any more. Only
 the first of a line has a time by which it has to be acknowledged, as those behind it may be waiting for it where they are.
 
-How far all is done is known by the open changes alone: everything else that was looked at is done. So what is kept grows with what
-is open, and not with what was done behind a change that takes long.
-
 Nothing here waits or knows the time: it is given, in seconds that only rise.
 """
 
 from __future__ import annotations
 
 import bisect
-import heapq
 from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
 
+from palimpsest.actors.agenda import Agenda
+from palimpsest.actors.progress import Progress
 from palimpsest.state.subscriptions import Letter, Runs
 
 FULL_SECONDS = 60.0
 """After that a change is tried again that cannot be put aside, because there are too many of these."""
 _REASON_CHARACTERS_MAX = 1_000
-_HEAP_SPARE = 64
-"""So many entries of a heap may be such as are no longer so, and as many again as there are lines."""
 
 
 class Worker:
     """One who takes changes. is_served: whether anything may be sent to it now, whatever it has."""
 
-    __slots__ = ("_queue", "ack_seconds", "lines", "tries_max", "unacked", "unacked_max")
+    __slots__ = ("ack_seconds", "lines", "tries_max", "unacked", "unacked_max")
 
     def __init__(self, ack_seconds: float, tries_max: int, unacked_max: int) -> None:
         self.ack_seconds = ack_seconds
@@ -40,8 +36,6 @@ class Worker:
         self.unacked = 0
         self.lines: set[str] = set()
         """Documents of which it has changes."""
-        self._queue: list[tuple[int, str]] = []
-        """As `Sharing._queue`, of its lines."""
 
     @property
     def is_served(self) -> bool:
@@ -58,16 +52,14 @@ W = TypeVar("W", bound=Worker)
 class Item(Generic[W]):
     """An open change."""
 
-    __slots__ = ("branch", "deliveries", "document", "failures", "index", "position", "version", "worker")
+    __slots__ = ("branch", "deliveries", "document", "failures", "position", "version", "worker")
 
-    def __init__(self, position: int, document: str, branch: str, version: int, index: int, failures: int) -> None:
+    def __init__(self, position: int, document: str, branch: str, version: int, failures: int) -> None:
         self.position = position
         self.document = document
         self.branch = branch
         """Where the version was made."""
         self.version = version
-        self.index = index
-        """Among all that were followed; -1 of a dead letter that is delivered again, which has no place among them."""
         self.failures = failures
         self.deliveries = 0
         """To tell one delivery from another."""
@@ -112,32 +104,23 @@ class Sharing(Generic[W]):
         open_max: int = 1_000,
         dead_max: int = 1_000,
     ) -> None:
-        self.next = floor + 1
-        """The first position that was not looked at."""
         self.dead = dict(dead or {})
-        self.workers: dict[W, None] = {}
+        self.workers: dict[W, Agenda[int]] = {}
+        """Each with positions that may be sent to it alone, of the lines that it has."""
         self.in_flight = 0
         """Changes that are with a worker."""
         self._open_max = open_max
         self._dead_max = dead_max
-        self._count = 0
-        """How many were followed."""
-        self._done = list(done)
-        """What is done of what was not looked at yet, or is being looked at."""
+        self._progress = Progress(floor, done)
         self._failures = dict(failures or {})
         """Of what was not looked at yet."""
         self._items: dict[int, Item[W]] = {}
-        """All that are open, by position."""
-        self._open: dict[int, Item[W]] = {}
-        """Of these, those that have an index; rising."""
+        """All that are open, by position; dead letters that are delivered again included."""
         self._lines: dict[str, _Line[W]] = {}
-        self._queue: list[tuple[int, str]] = []
-        """A heap of positions that may be sent, with their documents, of lines that nobody has. It is no longer so where that is not
-        the next one of its line."""
-        self._deadlines: list[tuple[float, str]] = []
-        """A heap; no longer so where the line's deadline is another."""
-        self._held: list[tuple[float, str]] = []
-        """A heap; no longer so where the line is held until another time."""
+        self._queue = self._agenda_of(None)
+        """Positions that may be sent, of lines that nobody has."""
+        self._deadlines = Agenda(self._deadline_of)
+        self._held = Agenda(self._held_until)
         for position, letter in sorted(self.dead.items()):
             if letter.again:
                 self._put_again(position, letter)
@@ -155,45 +138,41 @@ class Sharing(Generic[W]):
     @property
     def waiting(self) -> int:
         """How many are not with a worker, and could be, if there was one."""
-        held = sum(len(line.items) - line.sent for line in self._held_lines())
-        return len(self._items) - self.in_flight - held
+        held = (self._lines[document] for document in self._held.names())
+        return len(self._items) - self.in_flight - sum(len(line.items) - line.sent for line in held)
+
+    @property
+    def next(self) -> int:
+        """The first position that was not looked at."""
+        return self._progress.next
 
     @property
     def floor(self) -> int:
         """Everything up to there is done, dead letters aside."""
-        return next(iter(self._open), self.next) - 1
+        return self._progress.floor
 
     def done(self) -> Runs:
         """What is done after the floor."""
-        runs: list[tuple[int, int]] = []
-        before: Item[W] | None = None
-        for item in self._open.values():
-            if before is not None and item.index - before.index > 1:
-                runs.append((before.position + 1, item.position - 1))
-            before = item
-        if before is not None and self._count > before.index + 1:
-            runs.append((before.position + 1, self.next - 1))
-        runs += [(max(first, self.next), last) for first, last in self._done if last >= self.next]
-        return tuple(runs)
+        return self._progress.done()
 
     def failures(self) -> dict[int, int]:
-        """Of all that is not done, and has failed."""
-        return {
-            **{position: item.failures for position, item in self._open.items() if item.failures},
-            **self._failures,
+        """Of all that is not done, and has failed; dead letters aside, which have them themselves."""
+        found = {
+            position: item.failures
+            for position, item in self._items.items()
+            if item.failures and position not in self.dead
         }
+        return found | self._failures
 
     # --- changes -------------------------------------------------------------------------------------------------
 
     def offer(self, position: int, document: str, branch: str, version: int) -> None:
         """The next change that is followed. position: at least `next`."""
-        self.passed(position)
-        index, self._count = self._count, self._count + 1
-        self.next = position + 1
         failures = self._failures.pop(position, 0)
-        if self._is_done(position):
+        if not self._progress.follow(position):
             return
-        item = self._items[position] = self._open[position] = Item(position, document, branch, version, index, failures)
+        item: Item[W] = Item(position, document, branch, version, failures)
+        self._items[position] = item
         line = self._lines.setdefault(document, _Line())
         line.items.append(item)
         if line.next == position:
@@ -201,7 +180,7 @@ class Sharing(Generic[W]):
 
     def passed(self, position: int) -> None:
         """Whatever lies before position and was not offered is not followed."""
-        self.next = max(self.next, position)
+        self._progress.passed(position)
 
     def redrive(self, positions: Iterable[int]) -> bool:
         """Of the dead letters at these positions, those that are not delivered again yet are. Whether there are any."""
@@ -214,7 +193,7 @@ class Sharing(Generic[W]):
     # --- workers -------------------------------------------------------------------------------------------------
 
     def join(self, worker: W) -> None:
-        self.workers[worker] = None
+        self.workers[worker] = self._agenda_of(worker)
 
     def leave(self, worker: W, now: float, reason: str | None) -> None:
         """What it has goes to others. reason: why that is a failure; None: it is none."""
@@ -230,14 +209,12 @@ class Sharing(Generic[W]):
         free = [worker for worker in self.workers if worker.is_free]
         if not free:
             return None
-        found = [self._first(worker._queue, worker) for worker in free]
-        lines = [line for line in (*found, self._first(self._queue, None)) if line is not None]
-        if not lines:
+        line = self._take_first(free)
+        if line is None:
             return None
-        line = min(lines, key=_next)
         worker = line.worker
         if worker is None:
-            others = [worker for worker in free if worker is not line.avoid]
+            others = free if line.avoid is None else [worker for worker in free if worker is not line.avoid]
             worker = min(others or free, key=_load)
         return worker, self._send(line, worker, now)
 
@@ -251,8 +228,7 @@ class Sharing(Generic[W]):
             if item is not None:
                 self._close(item, now)
                 is_new = True
-            elif position >= self.next and not self._is_ahead(position):
-                bisect.insort(self._done, (position, position))
+            elif self._progress.close_ahead(position):
                 is_new = True
         return is_new
 
@@ -292,8 +268,8 @@ class Sharing(Generic[W]):
     def expire(self, now: float) -> bool:
         """What was not acknowledged in time has failed. Whether there was anything."""
         found = False
-        while (document := self._due(now)) is not None:
-            line = self._lines[document]
+        while (first := self._deadlines.first()) is not None and first[0] <= now:
+            line = self._lines[first[1]]
             assert line.worker is not None
             seconds = line.worker.ack_seconds
             self._fail(line, 0, now, f"it was not acknowledged within {seconds:g} seconds")
@@ -302,51 +278,56 @@ class Sharing(Generic[W]):
 
     def next_time(self) -> float | None:
         """When `expire` or `deliver` has something to do that it has not now."""
-        times = [time for time in (self._first_deadline(), self._first_held()) if time is not None]
-        return min(times, default=None)
+        firsts = (self._deadlines.first(), self._held.first())
+        return min((first[0] for first in firsts if first is not None), default=None)
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _is_done(self, position: int) -> bool:
-        """position: rises with each call."""
-        passed = 0
-        while passed < len(self._done) and self._done[passed][1] < position:
-            passed += 1
-        del self._done[:passed]
-        return bool(self._done) and self._done[0][0] <= position
+    def _agenda_of(self, worker: W | None) -> Agenda[int]:
+        """For the lines that the worker has; None: that nobody has."""
+        lines = self._lines
 
-    def _is_ahead(self, position: int) -> bool:
-        """Whether it is known as done, and was not looked at."""
-        at = bisect.bisect_right(self._done, (position, 1 << 63))
-        return at > 0 and self._done[at - 1][1] >= position
+        def position_of(document: str) -> int | None:
+            line = lines.get(document)
+            return line.next if line is not None and line.worker is worker else None
+
+        return Agenda(position_of)
+
+    def _deadline_of(self, document: str) -> float | None:
+        line = self._lines.get(document)
+        return line.deadline if line is not None and line.worker is not None else None
+
+    def _held_until(self, document: str) -> float | None:
+        line = self._lines.get(document)
+        return line.held_until if line is not None else None
 
     def _put_again(self, position: int, letter: Letter) -> None:
-        item = self._items[position] = Item[W](position, letter.document, letter.branch, letter.version, -1, 0)
+        item: Item[W] = Item(position, letter.document, letter.branch, letter.version, 0)
+        self._items[position] = item
         line = self._lines.setdefault(letter.document, _Line())
         at = bisect.bisect([other.position for other in line.items[line.sent :]], position) + line.sent
         line.items.insert(at, item)
         self._enqueue(letter.document, line)
 
+    def _take_first(self, free: list[W]) -> _Line[W] | None:
+        """The line with the first position that may be sent to one of free, which does not stand for it any more."""
+        found, place = self._queue.first(), self._queue
+        for worker in free:
+            queue = self.workers[worker]
+            first = queue.first() if queue.entries else None
+            if first is not None and (found is None or first < found):
+                found, place = first, queue
+        if found is None:
+            return None
+        place.drop_first()
+        return self._lines[found[1]]
+
     def _enqueue(self, document: str, line: _Line[W]) -> None:
         """It is known where it may go on, if it may."""
         position = line.next
-        if position is None:
-            return
-        queue = self._queue if line.worker is None else line.worker._queue
-        heapq.heappush(queue, (position, document))
-        if len(queue) > _HEAP_SPARE + 2 * len(self._lines):
-            others = ((other.next, name) for name, other in self._lines.items() if other.worker is line.worker)
-            queue[:] = [(next_, name) for next_, name in others if next_ is not None]
-            heapq.heapify(queue)
-
-    def _first(self, queue: list[tuple[int, str]], worker: W | None) -> _Line[W] | None:
-        while queue:
-            position, document = queue[0]
-            line = self._lines.get(document)
-            if line is not None and line.worker is worker and line.next == position:
-                return line
-            heapq.heappop(queue)
-        return None
+        if position is not None:
+            queue = self._queue if line.worker is None else self.workers[line.worker]
+            queue.put(position, document)
 
     def _send(self, line: _Line[W], worker: W, now: float) -> Item[W]:
         item = line.items[line.sent]
@@ -365,10 +346,7 @@ class Sharing(Generic[W]):
     def _set_deadline(self, document: str, line: _Line[W], now: float) -> None:
         assert line.worker is not None
         line.deadline = now + line.worker.ack_seconds
-        heapq.heappush(self._deadlines, (line.deadline, document))
-        if len(self._deadlines) > _HEAP_SPARE + 2 * len(self._lines):
-            self._deadlines = [(line.deadline, name) for name, line in self._lines.items() if line.worker is not None]
-            heapq.heapify(self._deadlines)
+        self._deadlines.put(line.deadline, document)
 
     def _take_back(self, line: _Line[W], at: int) -> None:
         """What is sent from there on is not any more."""
@@ -402,17 +380,12 @@ class Sharing(Generic[W]):
             item.failures += 1
             if item.failures >= (tries_max if tries_max is not None else worker.tries_max):
                 if self._put_aside(item, reason[:_REASON_CHARACTERS_MAX]):
-                    self._remove(item, now)
+                    self._remove(item)
                     return
                 delay_seconds = max(delay_seconds, FULL_SECONDS)
         if delay_seconds > 0:
             line.held_until = now + delay_seconds
-            heapq.heappush(self._held, (line.held_until, item.document))
-            if len(self._held) > _HEAP_SPARE + 2 * len(self._lines):
-                self._held = [
-                    (line.held_until, name) for name, line in self._lines.items() if line.held_until is not None
-                ]
-                heapq.heapify(self._held)
+            self._held.put(line.held_until, item.document)
         self._enqueue(item.document, line)
 
     def _put_aside(self, item: Item[W], reason: str) -> bool:
@@ -441,15 +414,15 @@ class Sharing(Generic[W]):
                 line.worker = None
         elif at == line.sent:
             line.held_until = None  # it was this one that had to wait
-        self._remove(item, now)
+        self._remove(item)
         if at == 0 and line.worker is not None:
             self._set_deadline(item.document, line, now)
 
-    def _remove(self, item: Item[W], now: float) -> None:
+    def _remove(self, item: Item[W]) -> None:
         line = self._lines[item.document]
         line.items.remove(item)
         del self._items[item.position]
-        self._open.pop(item.position, None)
+        self._progress.close(item.position)
         if line.items:
             self._enqueue(item.document, line)
         else:
@@ -457,44 +430,10 @@ class Sharing(Generic[W]):
 
     def _release(self, now: float) -> None:
         """Lines that have waited long enough go on."""
-        while (time := self._first_held()) is not None and time <= now:
-            document = heapq.heappop(self._held)[1]
-            line = self._lines[document]
+        while self._held.entries and (first := self._held.first()) is not None and first[0] <= now:
+            line = self._lines[first[1]]
             line.held_until = None
-            self._enqueue(document, line)
-
-    def _due(self, now: float) -> str | None:
-        deadline = self._first_deadline()
-        return None if deadline is None or deadline > now else self._deadlines[0][1]
-
-    def _first_deadline(self) -> float | None:
-        heap = self._deadlines
-        while heap:
-            line = self._lines.get(heap[0][1])
-            if line is not None and line.worker is not None and line.deadline == heap[0][0]:
-                return heap[0][0]
-            heapq.heappop(heap)
-        return None
-
-    def _first_held(self) -> float | None:
-        heap = self._held
-        while heap:
-            line = self._lines.get(heap[0][1])
-            if line is not None and line.held_until == heap[0][0]:
-                return heap[0][0]
-            heapq.heappop(heap)
-        return None
-
-    def _held_lines(self) -> list[_Line[W]]:
-        documents = {document for _, document in self._held}
-        lines = (self._lines.get(document) for document in documents)
-        return [line for line in lines if line is not None and line.held_until is not None]
-
-
-def _next(line: _Line[W]) -> int:
-    position = line.next
-    assert position is not None
-    return position
+            self._enqueue(first[1], line)
 
 
 def _load(worker: Worker) -> int:

@@ -20,6 +20,8 @@ class Tail:
         """The first position that is not archived; batches may reach back before it."""
         self.end = start
         """The first position that is not durable."""
+        self.erased_at = start - 1
+        """The position of the newest erasure, or of what may be one. What was read before that is archived may hold what is to be gone."""
         self.bytes = 0
         self._batches: deque[Batch] = deque()
         self._durable_at: deque[float] = deque()

@@ -392,7 +392,7 @@ class Views:
                 raise InvalidRequest(
                     "where a branch starts, and what it takes in, is not for a view to say", reason="base"
                 )
-        self._registry.transact(SeenTransact(**msgspec.structs.asdict(request), lens=lens), peer, now)
+        self._registry.transactions.ask(SeenTransact(**msgspec.structs.asdict(request), lens=lens), peer, now)
 
 
 class _Looking:

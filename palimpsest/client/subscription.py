@@ -232,6 +232,29 @@ class Subscription:
     def passed(self) -> None:
         self._is_handed = True
 
+    def take_arrived(self) -> tuple[m.Change, str] | None:
+        """The next change that has arrived, and its epoch, handed out at once and whatever its speed; None: there is none yet. Raises
+        StopAsyncIteration once it is over, or what ended it."""
+        if self._held:
+            self._pass_marks()
+        if self._held and isinstance(head := self._held[0], tuple):
+            self._is_handed = True
+            return self._pop(head)
+        if self._error is not None:
+            raise self._error
+        if self._over:
+            raise StopAsyncIteration
+        return None
+
+    async def arrival(self) -> None:
+        """Returns once there may be something to take, or the subscription is over, or `wake` was called meanwhile."""
+        if not self._held and not self._over:
+            await self._arrival(None)
+
+    def wake(self) -> None:
+        """The reader is to look again, for a reason of its own."""
+        self._wake()
+
     # --- for the session -----------------------------------------------------------------------------------------
 
     @property

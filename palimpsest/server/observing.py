@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palimpsest.actors.feed import info_of
+from palimpsest.actors.subscription import info_of
 from palimpsest.counting import HistogramData
 from palimpsest.protocol.messages import Observe, Observed, SubscriberInfo, SubscriptionInfo
 from palimpsest.storage.sqlite_archive import archive_path

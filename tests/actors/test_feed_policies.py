@@ -238,7 +238,7 @@ async def test_where_what_was_to_be_relayed_is_gone_those_who_want_values_read_t
             await writer.set("a", ["n"], n, branch=branch)
         await writer.ask(m.Prune, "a", branch, m.Retain(versions=4), False)
         await follow(peer, 1, branch=branch, values=True)
-        house.partition.feed._relayed = 2  # as if it had taken so long to make the values before
+        house.partition.feed._relay.next = 2  # as if it had taken so long to make the values before
         await writer.set("a", ["n"], 11, branch=branch)
         await until(lambda: len(changes(peer, 1)) == 1)
         assert seen(peer, 1) == [("a", 11)]
@@ -255,7 +255,7 @@ async def test_one_that_was_live_and_reads_the_log_may_fall_behind_there(open_ho
         await count_up(house, "a", 1, 10)
         await peer.ask(m.Prune, "a", "main", m.Retain(versions=4), False)
         await follow(peer, 1, values=True, policy=policy, credit_bytes=1)
-        house.partition.feed._relayed = 2
+        house.partition.feed._relay.next = 2
         ids = [writer.send(m.Update, "a", raw([[0, ["n"], n]])) for n in (11, 12)]
         for id in ids:
             await writer.answer(id)

@@ -1,22 +1,16 @@
-"""One named subscription: what it follows, and what is written down of it."""
+"""One named subscription in use: what it follows, what it keeps in memory, and how it stands."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec import Raw
 
-from palimpsest.actors.group import Group, Member, check_cursor, difference, info_of, kept_of
-from palimpsest.errors import CursorInvalid, InvalidRequest
+from palimpsest.actors.group import Group, Member, info_of
 from palimpsest.limits import Limits
 from palimpsest.protocol import messages as m
 from palimpsest.protocol.cursor import encode_cursor
-from palimpsest.state.delta import Delta
-from palimpsest.state.subscriptions import Kept, Letter, parse_subscription, to_value
+from palimpsest.state.subscriptions import Kept, Letter
 from palimpsest.state.system import SUBSCRIPTIONS
 from palimpsest.storage.contracts import Row
 from palimpsest.storage.events import Event
@@ -24,16 +18,6 @@ from palimpsest.words import MAIN, Meta
 
 EPOCH = "0123456789abcdef"
 LETTER = Letter(document="a", branch="main", version=1, tries=5, reason="no")
-
-positions = st.integers(1, 30)
-notes = st.builds(
-    Kept,
-    pattern=st.just("*"),
-    cursor=st.integers(0, 30).map(lambda position: encode_cursor(EPOCH, position)),
-    done=st.lists(st.tuples(positions, positions), max_size=3).map(tuple),
-    tries=st.dictionaries(positions, positions, max_size=3),
-    dead=st.dictionaries(positions, st.sampled_from([LETTER, msgspec.structs.replace(LETTER, again=True)]), max_size=3),
-)
 
 
 class Line:
@@ -59,13 +43,6 @@ def group(**fields: Any) -> Group:
 def row(position: int, document: str = "a", **fields: Any) -> Row:
     what = {"branch": MAIN, "version": position, "kind": 1, "at": 0, "delta": Raw(b"\x90"), "origin": "", "request": 0}
     return Row(position, Event(document, **{**what, **fields}))
-
-
-@given(notes, notes)
-def test_a_note_makes_one_of_the_other(before: Kept, after: Kept) -> None:
-    value = Delta.from_ops(difference(before, after)).apply(to_value(before))
-    assert parse_subscription(value) == after
-    assert difference(after, after) == []
 
 
 def test_what_is_noted() -> None:
@@ -116,6 +93,14 @@ def test_rows_are_kept_for_what_is_open() -> None:
     assert list(one._rows) == [200]
 
 
+def test_what_may_hold_what_was_erased_is_not_kept() -> None:
+    one = group()
+    one.offer(row(1), is_kept=False)
+    one.offer(row(2))
+    assert list(one._rows) == [2]
+    assert one.sharing.open == 2
+
+
 def test_a_worker_is_served_while_it_has_credit() -> None:
     line = Line()
     member = Member(m.Subscribe(1, 1, "*"), line, 1)
@@ -124,22 +109,6 @@ def test_a_worker_is_served_while_it_has_credit() -> None:
     assert not member.is_served
     line.paused, member.credit_bytes = False, 0
     assert not member.is_served
-
-
-def test_the_same_is_asked_for_in_any_order() -> None:
-    message = m.Subscribe(1, 1, "*", tags=("b", "a", "b"), kinds=(2, 0))
-    assert kept_of(message, "c") == Kept(pattern="*", cursor="c", tags=("a", "b"), kinds=(0, 2))
-    one = group(tags=("a", "b"), kinds=(0, 2))
-    one.check_same(kept_of(message, ""))
-    with pytest.raises(InvalidRequest, match="by is None, not 'ana'"):
-        one.check_same(kept_of(msgspec.structs.replace(message, by="ana"), ""))
-
-
-def test_a_place_in_another_log() -> None:
-    assert check_cursor("a", encode_cursor(EPOCH, 5), EPOCH, 6) == 5
-    for cursor, end in ((encode_cursor("f" * 16, 5), 6), (encode_cursor(EPOCH, 5), 5)):
-        with pytest.raises(CursorInvalid, match="delete it"):
-            check_cursor("a", cursor, EPOCH, end)
 
 
 def test_how_it_stands() -> None:

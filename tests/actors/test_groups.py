@@ -6,13 +6,16 @@ import random
 from collections import Counter
 from typing import Any
 
+import anyio
 import pytest
 from feed_kit import changes, count_up, ended, plain, raw, states, ticks, until
 
+from palimpsest.actors.archiver import Archiver
 from palimpsest.errors import (
     CommitFailed,
     Compacted,
     CursorInvalid,
+    InternalError,
     InvalidName,
     InvalidRequest,
     ServerClosing,
@@ -219,6 +222,24 @@ async def test_what_was_erased_is_not_delivered_as_it_was(open_house: Any) -> No
         assert "s3cret" not in repr(plain(changes(peer, 1)[-1].delta))
 
 
+async def test_what_was_read_before_an_erasure_was_archived_is_read_again(open_house: Any) -> None:
+    async with open_house() as house, house.running(inline_archiver=False):
+        peer, writer = house.peer(), house.peer("writer")
+        await writer.create("z", 1)
+        await writer.create("a", {"secret": "s3cret", "n": 1})
+        erasure = writer.send(m.Erase, "a", ("secret",))
+        await until(lambda: house.partition.tail.end == 3)
+        await work(peer, unacked_max=1, resume_after=beginning(house))
+        await gets(peer, ("z", 1, 1))
+        tail = house.partition.tail
+        house.partition.archived(await Archiver(house.archive).write(tail.batches(tail.start, bytes_max=1 << 20)))
+        await writer.answer(erasure)
+        peer.send(m.Ack, "work", tuple(positions(peer)))
+        await until(lambda: len(got(peer)) == 2)
+        assert got(peer)[1] == ("a", 1, 1)
+        assert "s3cret" not in repr(plain(changes(peer, 1)[-1].delta))
+
+
 async def test_what_is_too_large_for_a_frame_is_put_aside(open_house: Any) -> None:
     async with open_house(limits=Limits(frame_bytes_max=20_000)) as house, house.running():
         peer, writer = house.peer(), house.peer("writer")
@@ -229,6 +250,45 @@ async def test_what_is_too_large_for_a_frame_is_put_aside(open_house: Any) -> No
         info = await state_of(peer)
         assert [(letter.document, letter.tries) for letter in info.letters] == [("a", 1)]
         assert "bytes" in info.letters[0].reason
+
+
+async def test_nothing_comes_after_the_end(open_house: Any) -> None:
+    async with open_house() as house, house.running():
+        peer = house.peer()
+        await work(peer, values=True)
+        delivery = house.partition.groups._delivery
+        ask, begun, may = delivery._ask, anyio.Event(), anyio.Event()
+
+        async def slowly(request: m.Get) -> m.Document:
+            begun.set()
+            await may.wait()
+            document: m.Document = await ask(request)
+            return document
+
+        delivery._ask = slowly
+        await count_up(house, "a", 1, 1)
+        await begun.wait()
+        await peer.ask(m.DeleteSubscription, "work")
+        assert isinstance(await ended(peer, 1), SubscriptionNotFound)
+        may.set()
+        await ticks(100)
+        assert got(peer) == []
+
+
+async def test_a_failure_of_ours_ends_the_subscription_that_it_is_in(open_house: Any) -> None:
+    async with open_house() as house, house.running():
+        peer, other = house.peer(), house.peer("other")
+
+        def fail(encoded: bytes) -> None:
+            raise RuntimeError("a bug")
+
+        peer.push = fail
+        await work(peer)
+        await work(other, name="other")
+        await count_up(house, "a", 1, 1)
+        assert isinstance(await ended(peer, 1), InternalError)
+        await gets(other, ("a", 1, 1))
+        assert house.fatal == []
 
 
 # --- failing ---------------------------------------------------------------------------------------------------------
@@ -755,7 +815,7 @@ async def test_what_could_not_be_written_is_written_later(open_house: Any) -> No
 async def test_a_place_that_goes_on_alone_is_written_now_and_then(
     open_house: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("palimpsest.actors.groups._UNWRITTEN_MAX", 5)
+    monkeypatch.setattr("palimpsest.actors.delivery._UNWRITTEN_MAX", 5)
     async with open_house() as house, house.running():
         await count_up(house, "a", 1, 10)
         peer = house.peer()
@@ -791,3 +851,14 @@ async def test_closing_answers_everybody(open_house: Any) -> None:
             await peer.answer(id)
         house.partition.feed.forget(peer)
         assert (await state_of(house.peer())).in_flight == 0
+
+
+async def test_what_is_not_written_any_more_is_not_acknowledged(open_house: Any) -> None:
+    async with open_house() as house, house.running():
+        peer = house.peer()
+        await work(peer)
+        await count_up(house, "a", 1, 1)
+        await until(lambda: len(got(peer)) == 1)
+        house.partition.close()
+        with pytest.raises(ServerClosing):
+            await peer.ask(m.Ack, "work", tuple(positions(peer)))

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 async def together(house: Any, tasks: Any) -> Any:
     question = Question("peer")
     request = m.Transact(1, ())
-    house.partition.registry.together(request, tasks, question, house.now)
+    house.partition.registry.transactions.together(request, tasks, question, house.now)
     return await question.result()
 
 

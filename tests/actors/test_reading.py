@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from palimpsest.actors.archiver import Archiver
 from palimpsest.errors import (
     Compacted,
     Conflict,
@@ -257,6 +258,24 @@ async def test_a_transaction_may_have_happened_earlier(open_house: OpenHouse) ->
         assert (await peer.ask(m.Transact, (change,), at=5_000)).at == 1_000
         with pytest.raises(InvalidRequest):
             await peer.ask(m.Transact, (change,), at=-1)
+
+
+# --- what is remembered ----------------------------------------------------------------------------------------------
+
+
+async def test_a_value_that_was_read_before_an_erasure_was_archived_is_not_remembered(open_house: OpenHouse) -> None:
+    async with open_house() as house, house.running(inline_archiver=False):
+        peer, partition = house.peer(), house.partition
+        await peer.create("doc", {"secret": 1, "n": 1})
+        await peer.set("doc", ["n"], 2)
+        erasure = peer.send(m.Erase, "doc", ("secret",))
+        while partition.tail.end < 4:
+            await asyncio.sleep(0)
+        assert "secret" in await partition.reader.value_at("doc", (MAIN, 1))
+        tail = partition.tail
+        partition.archived(await Archiver(house.archive).write(tail.batches(tail.start, bytes_max=1 << 20)))
+        await peer.answer(erasure)
+        assert "secret" not in await partition.reader.value_at("doc", (MAIN, 1))
 
 
 # --- subscriptions over what is pruned --------------------------------------------------------------------------------

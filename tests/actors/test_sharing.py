@@ -323,8 +323,8 @@ def test_heaps_are_kept_small() -> None:
         offer(sharing, "a")
         handed(sharing)
         sharing.ack([sharing.next - 1], 0)
-    assert len(sharing._deadlines) < 100
-    assert len(sharing._queue) < 100
+    assert len(sharing._deadlines.entries) < 100
+    assert len(sharing._queue.entries) < 100
 
 
 # --- against a model -------------------------------------------------------------------------------------------------
