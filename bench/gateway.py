@@ -76,7 +76,7 @@ def _beside_the_protocol(peer: GatewayPeer, size: GatewaySize, task: Task, calle
     load = Callers(callers, 1, size.warmup_seconds, size.seconds)
     for _ in range(size.rounds):
         processes.settle(peer.pid)
-        http.append(_run(peer, task, callers, "--warmup", size.warmup_seconds, "--seconds", size.seconds))
+        http.append(_asked(peer, size, task, callers))
         processes.settle(peer.pid)
         protocol.append(python_clients.measure_client(peer, task, load))
     what = {"update": "updates", "get": "cached reads"}[task]
@@ -87,9 +87,19 @@ def _beside_the_protocol(peer: GatewayPeer, size: GatewaySize, task: Task, calle
         Single(f"http_{key}_per_second", f"{what} by HTTP, {who}", rates[0], "/s"),
         Single(f"http_{key}_p50_us", "  p50", _median(http, "p50_us"), "us"),
         Single(f"http_{key}_p99_us", "  p99", _median(http, "p99_us"), "us"),
+        Single(f"http_{key}_cpu_us", "  processor time of the server for one of them", _median(http, "cpu_us"), "us"),
         Single(f"protocol_{key}_per_second", "  the same by the protocol", rates[1], "/s"),
         Single(f"http_{key}_ratio", "  HTTP over the protocol", rates[0] / rates[1], "x"),
     ]
+
+
+def _asked(peer: GatewayPeer, size: GatewaySize, task: Task, callers: int) -> Figures:
+    """With `cpu_us`: what the process of the server takes for one request, those of the warm-up counted as if they came as fast as the others."""
+    before_seconds = processes.own_cpu_seconds(peer.pid)
+    found = _run(peer, task, callers, "--warmup", size.warmup_seconds, "--seconds", size.seconds)
+    spent_seconds = processes.own_cpu_seconds(peer.pid) - before_seconds
+    requests = found["per_second"] * (size.warmup_seconds + size.seconds)
+    return {**found, "cpu_us": 1e6 * spent_seconds / requests}
 
 
 def _streams(peer: GatewayPeer, size: GatewaySize) -> list[Single]:

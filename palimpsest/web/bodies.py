@@ -10,11 +10,12 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from palimpsest.errors import InvalidValue, LimitExceeded
 from palimpsest.state.values import DEPTH_MAX, INT_MAX, check_value
@@ -38,24 +39,33 @@ class Body:
         self._seconds_max = seconds_max
         self._taken = 0
 
-    async def read(self, request: Request) -> bytes:
-        """Raises Refused (413, 408, 415), Overloaded, or ClientDisconnect."""
-        check_encoding(request.headers)
-        if announced_bytes(request.headers) > self._bytes_max:
+    async def read(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        """headers: by names in lower case. Raises Refused (413, 408, 415), Overloaded, or ClientDisconnect."""
+        check_encoding(headers)
+        if announced_bytes(headers) > self._bytes_max:
             raise self._too_large()
-        found = bytearray()
         try:
             async with asyncio.timeout(self._seconds_max):
-                async for chunk in request.stream():
-                    if len(found) + len(chunk) > self._bytes_max:
-                        raise self._too_large()
-                    self._budget.take(len(chunk))
-                    self._taken += len(chunk)
-                    found += chunk
+                return await self._read(receive)
         except TimeoutError:
             detail = f"the body did not come within {self._seconds_max:g} s"
             raise Refused(plain_problem(408, "Request Timeout", detail)) from None
-        return bytes(found)
+
+    async def _read(self, receive: Receive) -> bytes:
+        pieces: list[bytes] = []
+        has_more = True
+        while has_more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            piece = message.get("body", b"")
+            if self._taken + len(piece) > self._bytes_max:
+                raise self._too_large()
+            self._budget.take(len(piece))
+            self._taken += len(piece)
+            pieces.append(piece)
+            has_more = message.get("more_body", False)
+        return b"".join(pieces)
 
     def release(self) -> None:
         self._budget.give(self._taken)
@@ -65,20 +75,20 @@ class Body:
         return Refused(plain_problem(413, "Content Too Large", f"a body has at most {self._bytes_max:,} bytes"))
 
 
-def check_encoding(headers: Headers) -> None:
+def check_encoding(headers: Mapping[str, str]) -> None:
     """Raises Refused for a body that is compressed: how large it becomes is not known before."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise Refused(plain_problem(415, "Unsupported Media Type", "a body is not to be compressed"))
 
 
-def announced_bytes(headers: Headers) -> int:
+def announced_bytes(headers: Mapping[str, str]) -> int:
     """What `Content-Length` says; 0 where it says nothing."""
     text = headers.get("content-length", "0")
     return int(text[:20]) if text.isascii() and text.isdecimal() else 0
 
 
-def media_type_of(headers: Headers) -> str:
+def media_type_of(headers: Mapping[str, str]) -> str:
     """Without parameters, in lower case; "" where there is none."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
@@ -99,9 +109,15 @@ def decode_body(raw: bytes, kind: Any) -> Any:
     if kind is Any:
         return value
     try:
-        return msgspec.convert(value, kind)
+        return _decoder_of(kind).decode(raw)
     except msgspec.ValidationError as error:
         raise Refused(plain_problem(422, "Unprocessable Content", f"in the body: {error}")) from error
+
+
+@lru_cache(maxsize=512)
+def _decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
+    """Made once: what a type says takes longer to read than most bodies."""
+    return msgspec.json.Decoder(kind)
 
 
 def decode_json(raw: bytes) -> Any:

@@ -71,6 +71,8 @@ class Callers:
         self._callers.move_to_end(key)
         caller.uses += 1
         try:
+            if caller.opening.done():
+                return Lease(self, caller, caller.opening.result())
             # Several requests may wait for one connection: whoever gives up waiting does not take it from the others.
             return Lease(self, caller, await asyncio.shield(caller.opening))
         except BaseException:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from email.utils import formatdate
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -86,6 +88,12 @@ def said_of(call: Call) -> dict[str, Any]:
 def tag_of(version: int, seen: bytes | None = None) -> str:
     """seen: the body, where the version alone does not say what it is."""
     return f'"{version}"' if seen is None else f'"{version}.{blake2b(seen, digest_size=10).hexdigest()}"'
+
+
+@lru_cache(maxsize=4_096)
+def last_modified(at_seconds: int) -> str:
+    """at_seconds: of the version, since the epoch, UTC."""
+    return formatdate(at_seconds, usegmt=True)
 
 
 def is_known(headers: Mapping[str, str], tag: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +29,7 @@ from palimpsest.web.conditions import (
     condition_of,
     expect_of,
     is_known,
+    last_modified,
     said_of,
     tag_of,
 )
@@ -69,7 +69,7 @@ async def get_document(call: Call) -> Answer:
     tag = tag_of(document.version, None if is_fixed else body)
     headers = _document_headers(document.branch, document.version) | {
         "ETag": tag,
-        "Last-Modified": format_datetime(document.at.replace(microsecond=0), usegmt=True),
+        "Last-Modified": last_modified(document.at_microseconds // 1_000_000),
     }
     return Answer(None, 304, headers) if is_known(call.headers, tag) else Answer(body, headers=headers)
 

@@ -61,13 +61,17 @@ class Reader:
         """What is to be written next."""
         self._told: dict[str, bytes] = {}
         """What became of the subscription since, by state: of each the last, so that this is bounded for a reader that never reads."""
-        self._waiting: asyncio.Timeout | None = None
         self._is_over = False
+        self._loop = asyncio.get_running_loop()
+        self._due = 0.0
+        """When a comment is to be written if nothing else is, by the loop's time."""
+        self._timer: asyncio.TimerHandle | None = None
 
     async def begin(self, subscription: Subscription) -> None:
         """subscription: made with `on_state`, and not entered yet. Raises what entering it raises."""
         self._subscription = subscription
         await subscription.__aenter__()
+        self._timer = self._loop.call_later(self._keep_alive_seconds, self._look_at_time)
 
     def on_state(self, state: str) -> None:
         cursor = self._subscription.cursor
@@ -76,8 +80,7 @@ class Reader:
             self._note(state, sse.frame("state", {"state": state}, cursor))
         elif cursor:
             self._note("", sse.place(cursor))
-        if self._waiting is not None and not self._waiting.expired():
-            self._waiting.reschedule(0)  # what is told is written at once
+        self._subscription.wake()  # what is told is written at once
 
     def __aiter__(self) -> Reader:
         return self
@@ -88,42 +91,51 @@ class Reader:
             raise StopAsyncIteration
         if not self._subscription.is_drained:
             await asyncio.sleep(0)  # others have their turn between the chunks of one that catches up
-        try:
-            async with asyncio.timeout(self._keep_alive_seconds) as self._waiting:
-                await self._fill()
-        except TimeoutError:
-            pass
-        except StopAsyncIteration:
-            self._is_over = True
-        except PalimpsestError as error:
-            self._is_over = True
-            self._chunk.append(sse.frame("ended", problem_of(error).content))
-        finally:
-            self._waiting = None
-        self._tell()
+        elif not self._chunk and not self._told:
+            self._due = self._loop.time() + self._keep_alive_seconds
+            await self._subscription.arrival()
+        self._fill()
         chunk = b"".join(self._chunk) or sse.ALIVE
         self._chunk.clear()
         return chunk
 
     async def aclose(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         await self._subscription.__aexit__(None, None, None)
 
-    async def _fill(self) -> None:
-        """Returns with something in the chunk. Raises what ended the subscription."""
+    def _look_at_time(self) -> None:
+        """One timer for all chunks: most of them come long before it is due, and put it off."""
+        left_seconds = self._due - self._loop.time()
+        if left_seconds <= 0:
+            self._subscription.wake()
+            left_seconds = self._keep_alive_seconds
+        self._timer = self._loop.call_later(left_seconds, self._look_at_time)
+
+    def _fill(self) -> None:
+        """The chunk is what has arrived, or what ended the subscription."""
         size_bytes = 0
-        while size_bytes < _CHUNK_BYTES:
-            if self._subscription.is_drained and (self._chunk or self._told):
-                return
-            taken = await self._subscription.take()
-            assert taken is not None  # as it is asked for without an end
-            self._subscription.passed()
+        try:
+            while size_bytes < _CHUNK_BYTES and (taken := self._subscription.take_arrived()) is not None:
+                if self._told:
+                    self._tell()
+                made = self._frame(*taken)
+                self._chunk.append(made)
+                size_bytes += len(made)
+        except StopAsyncIteration:
+            self._is_over = True
+        except PalimpsestError as error:
+            self._is_over = True
             self._tell()
-            made = self._frame(*taken)
-            self._chunk.append(made)
-            size_bytes += len(made)
+            self._chunk.append(sse.frame("ended", problem_of(error).content))
+        if self._told:
+            self._tell()
 
     def _frame(self, message: Any, epoch: str) -> bytes:
-        return self._frames.get(message, self._has_values, lambda: self._encode(Change(message, epoch)))
+        kept = self._frames.get(message, self._has_values)
+        if kept is not None:
+            return kept
+        return self._frames.keep(message, self._has_values, self._encode(Change(message, epoch)))
 
     def _encode(self, change: Change) -> bytes:
         return sse.frame("change", change_of(change, with_value=self._has_values), change.cursor)

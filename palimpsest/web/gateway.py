@@ -127,6 +127,7 @@ class Gateway:
             log_level="warning",  # that it starts and stops is told by us
             access_log=False,
             lifespan="off",
+            interface="asgi3",
             ws="none",
             proxy_headers=False,  # anybody may write them; who asks is known by a token
             server_header=False,

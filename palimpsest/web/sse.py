@@ -5,8 +5,6 @@ A frame ends with an empty line. `id` is a place to go on from: the browser keep
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 ALIVE = b": alive\n\n"
@@ -46,14 +44,14 @@ class Frames:
         self._made: dict[tuple[int, bool], tuple[object, bytes]] = {}
         """By the address of the message and whether the value is shown. A message that is kept here keeps its address to itself."""
 
-    def get(self, message: object, has_value: bool, make: Callable[[], bytes]) -> bytes:
-        """The frame of message, made by make where it is not known. has_value: whether the frame shows the value."""
-        key = (id(message), has_value)
-        found = self._made.get(key)
-        if found is not None:
-            return found[1]
-        made = make()
-        self._made[key] = (message, made)
+    def get(self, message: object, has_value: bool) -> bytes | None:
+        """The frame of message, where it is kept. has_value: whether the frame shows the value."""
+        found = self._made.get((id(message), has_value))
+        return None if found is None else found[1]
+
+    def keep(self, message: object, has_value: bool, made: bytes) -> bytes:
+        """made: the frame of a message that has none here. It is what comes back."""
+        self._made[id(message), has_value] = (message, made)
         self.bytes += len(made)
         while self.bytes > self._bytes_max:
             _, oldest = self._made.pop(next(iter(self._made)))

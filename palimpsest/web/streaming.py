@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 
 import anyio
-from starlette.responses import StreamingResponse
 
-from palimpsest.web.operations import Chunks
+from palimpsest.web.answering import raw_headers
+from palimpsest.web.operations import Stream
 
 _FAREWELL_SECONDS = 1.0
 """How long the end of the body may take to leave: who has not read for long does not keep the gateway from stopping."""
 
 
-class Streaming(StreamingResponse):
+_ALWAYS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class Streaming:
     """An ASGI application: 200, headers, and chunks until they end, the reader has gone, or closing is set.
 
     The next chunk is asked for once the socket has room for it: `send` waits while the transport is full. So what a slow reader costs is what
     the transport holds, and nothing is made for it meanwhile.
     """
 
-    def __init__(self, chunks: Chunks, headers: Mapping[str, str], media_type: str, closing: asyncio.Event) -> None:
-        super().__init__(chunks, 200, headers, media_type)
-        self._chunks = chunks
+    def __init__(self, stream: Stream, closing: asyncio.Event) -> None:
+        self._chunks = stream.chunks
+        self._headers = raw_headers({**_ALWAYS, **stream.headers, "Content-Type": stream.media_type})
         self._closing = closing
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async with aclosing(self._chunks):
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
             if scope["method"] != "HEAD":
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(_until_gone, receive, tasks.cancel_scope)

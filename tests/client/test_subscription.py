@@ -775,3 +775,27 @@ async def take_held(changes: Subscription, reader: Reader, count: int) -> None:
             await asyncio.wait([taking])
             return
         reader.take(taking.result())
+
+
+async def test_what_has_arrived_is_taken_without_waiting(scripted: Any, reach: Any) -> None:
+    async with reach() as client, client.subscribe("a") as changes:
+        assert changes.take_arrived() is None
+        scripted.publish("a", 1)
+        scripted.publish("a", 2)
+        found: list[int] = []
+        while len(found) < 2:
+            await changes.arrival()
+            while (taken := changes.take_arrived()) is not None:
+                message, epoch = taken
+                assert changes.cursor == encode_cursor(epoch, message.position)
+                found.append(message.version)
+        assert found == [1, 2]
+        waiting = asyncio.ensure_future(changes.arrival())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        changes.wake()
+        await waiting
+        assert changes.take_arrived() is None
+    await changes.arrival()  # nothing comes any more, and nobody waits for it
+    with pytest.raises(StopAsyncIteration):
+        changes.take_arrived()

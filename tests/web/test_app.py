@@ -247,6 +247,7 @@ async def test_that_what_is_not_there_is_said_in_the_same_way() -> None:
             ("GET", "/merges/", 404),  # and no way to elsewhere, by whatever host
             ("POST", "/documents", 405),
             ("PATCH", "/history/n", 405),
+            ("POST", "/", 405),
             ("GET", "/documents/", 400),
             ("GET", "/documents/a//b", 400),
             ("GET", "/documents/a%0d%0aX-Evil:%201", 404),

@@ -72,6 +72,17 @@ async def test_that_a_head_that_does_not_come_is_given_up(start: bytes) -> None:
         writer.close()
 
 
+async def test_that_a_second_head_that_does_not_come_is_given_up_too() -> None:
+    async with served(HttpLimits(head_seconds=0.05)) as (client, gateway, _):
+        await client.create("n", "x")
+        reader, writer = await connect(gateway)
+        writer.write(b"GET /documents/n HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await reader.readuntil(b'"x"')).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"GET /documents/n HTTP/1.1\r\nHost: local")
+        assert await closed_with(reader) == b""
+        writer.close()
+
+
 async def test_that_the_time_of_a_head_is_not_that_of_its_request() -> None:
     async with served(HttpLimits(head_seconds=0.05, keep_alive_seconds=0.2)) as (_, gateway, _):
         reader, writer = await connect(gateway)
