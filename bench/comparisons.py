@@ -9,8 +9,9 @@ import msgspec
 from bench import generator, processes, python_clients
 from bench.generator import Load, Mode
 from bench.peer import REDIS, Peer
-from bench.python_clients import REDIS_CONNECTIONS_MAX, Callers, Task
+from bench.python_clients import REDIS_CONNECTIONS_MAX, Task
 from bench.results import Comparison, Figures, Goal, compare
+from bench.tasks import Callers
 
 Watch = Callable[[str], None]
 """Called with a line about what is measured now."""

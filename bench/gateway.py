@@ -17,8 +17,9 @@ import msgspec
 from bench import processes, python_clients
 from bench.palimpsest_peer import PalimpsestPeer
 from bench.processes import PeerFailed
-from bench.python_clients import Callers, Task
+from bench.python_clients import Task
 from bench.results import Figures, Single
+from bench.tasks import Callers
 
 _LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 _RATE = 20

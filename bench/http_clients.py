@@ -26,8 +26,7 @@ import uvloop
 import palimpsest
 from bench import processes, workload
 from bench.feed_clients import written
-from bench.python_clients import Callers, run_callers
-from bench.tasks import DELIVERY_SECONDS_MAX, Arrivals, few_at_once, percentiles
+from bench.tasks import DELIVERY_SECONDS_MAX, Arrivals, Callers, few_at_once, percentiles, run_callers
 
 _DELTA = "application/vnd.palimpsest.delta+json"
 _HEAD_END = b"\r\n\r\n"

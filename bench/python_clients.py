@@ -17,11 +17,10 @@ import json
 import resource
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Literal, Protocol
 
-import msgspec
 import redis.asyncio as aioredis
 import uvloop
 from redis.asyncio.client import PubSub
@@ -29,23 +28,11 @@ from redis.asyncio.client import PubSub
 import palimpsest
 from bench import processes, workload
 from bench.peer import PALIMPSEST, REDIS, Peer
-from bench.tasks import DELIVERY_SECONDS_MAX, few_at_once, percentiles
+from bench.tasks import DELIVERY_SECONDS_MAX, Callers, few_at_once, percentiles, run_callers
 
 Task = Literal["update", "get", "subscribe"]
 REDIS_CONNECTIONS_MAX = 64
 """Measured with 1, 8, 32, 64, 128 and 1,024 connections for 64 and 1,024 callers: more than 64 is slower."""
-
-
-class Callers(msgspec.Struct, frozen=True):
-    """How many tasks ask, one request at a time each, over how many connections, and for how long.
-
-    For `subscribe`, each connection has one subscriber, and `callers` is not used.
-    """
-
-    callers: int
-    connections: int
-    warmup_seconds: float
-    seconds: float
 
 
 def measure_client(peer: Peer, task: Task, load: Callers) -> dict[str, float]:
@@ -162,28 +149,6 @@ async def open_redis(port: int, script: str, connections: int, subscribers: int)
 
         clients = await few_at_once(connect, range(connections))
         yield RedisSide(clients, script, await few_at_once(subscribe, range(subscribers)))
-
-
-async def run_callers(operation: Callable[[int, int], Awaitable[None]], load: Callers) -> dict[str, float]:
-    """Every caller asks, waits for the answer, and asks again."""
-    latencies: list[float] = []
-    clock = time.perf_counter
-    measure_from = clock() + load.warmup_seconds
-    measure_to = measure_from + load.seconds
-
-    async def call(caller: int) -> None:
-        number = caller
-        before = clock()
-        while before < measure_to:
-            await operation(caller, number)
-            after = clock()
-            if measure_from <= after < measure_to:
-                latencies.append(after - before)
-            number += load.callers
-            before = after
-
-    await asyncio.gather(*[call(caller) for caller in range(load.callers)])
-    return {"per_second": len(latencies) / load.seconds, **percentiles(latencies)}
 
 
 async def run_subscribers(side: Side, load: Callers) -> dict[str, float]:

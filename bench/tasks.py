@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
+
+import msgspec
 
 DELIVERY_SECONDS_MAX = 20.0
 """What has not arrived by then never will."""
@@ -54,3 +57,37 @@ def percentiles(latencies: list[float]) -> dict[str, float]:
         raise SystemExit("nothing was answered while it was measured")
     latencies.sort()
     return {f"p{percent}_us": 1e6 * latencies[len(latencies) * percent // 100] for percent in (50, 99)}
+
+
+class Callers(msgspec.Struct, frozen=True):
+    """How many tasks ask, one request at a time each, over how many connections, and for how long.
+
+    For `subscribe`, each connection has one subscriber, and `callers` is not used.
+    """
+
+    callers: int
+    connections: int
+    warmup_seconds: float
+    seconds: float
+
+
+async def run_callers(operation: Callable[[int, int], Awaitable[None]], load: Callers) -> dict[str, float]:
+    """Every caller asks, waits for the answer, and asks again."""
+    latencies: list[float] = []
+    clock = time.perf_counter
+    measure_from = clock() + load.warmup_seconds
+    measure_to = measure_from + load.seconds
+
+    async def call(caller: int) -> None:
+        number = caller
+        before = clock()
+        while before < measure_to:
+            await operation(caller, number)
+            after = clock()
+            if measure_from <= after < measure_to:
+                latencies.append(after - before)
+            number += load.callers
+            before = after
+
+    await asyncio.gather(*[call(caller) for caller in range(load.callers)])
+    return {"per_second": len(latencies) / load.seconds, **percentiles(latencies)}
