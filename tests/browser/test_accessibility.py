@@ -24,7 +24,7 @@ def test_documents(site: Site, schemed: Page, accessible: Callable[[Page], None]
     schemed.goto(f"{site.url}/")
     expect(schemed.get_by_text("live", exact=True)).to_be_visible()
     site.client.update("notes/1", {"title": "B"}, by="bo", description="better")
-    expect(schemed.get_by_role("list", name="Newest changes").get_by_role("listitem")).to_have_count(1)
+    expect(schemed.get_by_role("list", name="Newest changes").get_by_role("listitem")).to_have_count(2)
     settle(schemed)
     accessible(schemed)
 

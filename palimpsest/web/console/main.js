@@ -10,6 +10,7 @@ const THEMES = { system: ["◐", "as the system has them"], light: ["☀", "ligh
 startTheme();
 startSkipping();
 startWho();
+startWaiting();
 start(/** @type {HTMLElement} */ (document.getElementById("main")));
 
 function startTheme() {
@@ -57,6 +58,12 @@ function startWho() {
   who.addEventListener("click", () => askWho(who.textContent ?? ""));
   addEventListener("palimpsest:token", look);
   look();
+}
+
+/** Says it while an answer takes long. */
+function startWaiting() {
+  const waiting = /** @type {HTMLElement} */ (document.getElementById("waiting"));
+  addEventListener("palimpsest:slow", (event) => replace(waiting, /** @type {CustomEvent} */ (event).detail > 0 && "Waiting for the server…"));
 }
 
 async function askWho(name) {

@@ -6,6 +6,7 @@ import { eventReader } from "./sse.js";
 
 const TOKEN = "palimpsest.token";
 const RETRY_SECONDS = { first: 0.5, most: 15 };
+const SLOW_SECONDS = 4;
 
 /** What the gateway says is wrong (RFC 9457), or that it could not be reached (status 0). */
 export class Problem extends Error {
@@ -177,12 +178,25 @@ async function request(method, path, { params, body, type = "application/json", 
 }
 
 async function reach(url, options) {
+  let isSlow = false;
+  const timer = setTimeout(() => { isSlow = true; slow(1); }, SLOW_SECONDS * 1000);
   try {
     return await fetch(url, options);
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw new Problem({ title: "No connection", detail: "the gateway does not answer; is it running?" });
+  } finally {
+    clearTimeout(timer);
+    if (isSlow) slow(-1);
   }
+}
+
+let slowRequests = 0;
+
+/** A gateway waits for its server, and so does whoever waits for the gateway: that is said, as it looks like nothing at all. */
+function slow(change) {
+  slowRequests += change;
+  dispatchEvent(new CustomEvent("palimpsest:slow", { detail: slowRequests }));
 }
 
 async function problemOf(response) {

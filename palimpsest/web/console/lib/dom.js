@@ -117,6 +117,7 @@ export function dialog(title, content, { confirm = "OK", cancel, danger = false,
     let busy = false;
 
     function look() {
+      failure.hidden = true; // what was refused is another thing by now
       if (yes && ready) yes.disabled = !ready();
     }
     async function submit(event) {
@@ -156,11 +157,23 @@ export function loading(message = "Loading…") {
   return h("p", { class: "loading", role: "status" }, message);
 }
 
-/** What went wrong, with its name and what to try. @param {any} error @param {() => void} [again] @returns {HTMLElement} */
-export function failure(error, again) {
+/**
+ * What went wrong, with its name and what to try; calmly, where it is only that somebody has no right to it.
+ * @param {any} error @param {() => void} [again] @param {{isSeen?: boolean}} [options] isSeen: some of the document is shown beside it
+ * @returns {HTMLElement}
+ */
+export function failure(error, again, { isSeen = false } = {}) {
+  if (error?.status === 403 && error.data?.action) return refusal(error.data, isSeen);
   return h("div", { class: "notice bad", role: "alert" },
     h("p", null, h("strong", null, error?.title ?? "Something went wrong"), ": ", error?.detail || error?.message || String(error)),
     again && button("Try again", again));
+}
+
+/** Nothing is broken, and trying again changes nothing: so it is no alarm. */
+function refusal({ action, document: name }, isSeen) {
+  return h("div", { class: "notice", role: "status" },
+    h("p", null, h("strong", null, "You have no right to see this. "), "It takes a role with the action ", h("code", null, action), name && [" for ", h("code", null, name)],
+      isSeen && action === "read" && ", and for all of it: not through a perspective", "."));
 }
 
 /** A time, with the whole of it on hover. @param {string} at @param {string} shown @returns {HTMLElement} */

@@ -104,7 +104,7 @@ async function load(page) {
   try {
     return await import(`../pages/${page}.js`);
   } catch (error) {
-    throw new Error(`The page “${page}” could not be loaded: ${error.message}`);
+    throw new Error(`The page “${page}” could not be loaded; does the gateway answer? (${error.message})`);
   }
 }
 
@@ -122,8 +122,10 @@ function arrive(main, isFirst) {
 function mark(page) {
   const area = page === "document" ? "documents" : page;
   for (const link of document.querySelectorAll("[data-page]")) {
-    if (link instanceof HTMLElement && link.dataset.page === area) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link instanceof HTMLElement && link.dataset.page === area) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "nearest" }); // on a phone, the links are a row that scrolls
+    } else link.removeAttribute("aria-current");
   }
 }
 

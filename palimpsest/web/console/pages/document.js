@@ -35,11 +35,12 @@ export async function show(main, route, signal) {
   const title = h("h1", null, name);
   const status = h("div", { class: "cluster" });
   const why = h("p", { class: "document-why" });
+  const removing = button("Delete…", remove, { class: "small", id: "delete-document", hidden: true });
   const choices = h("div", { class: "document-choices" });
   const tabs = h("nav", { class: "tabs", "aria-label": "Views of this document" });
   const panel = h("div", { class: "stack", id: "panel" });
   replace(main, head, choices, tabs, panel);
-  replace(head, crumbs(name), h("div", { class: "document-title" }, title, status, h("div", { class: "actions push" }, button("Delete…", remove, { class: "small", id: "delete-document" }))), why);
+  replace(head, crumbs(name), h("div", { class: "document-title" }, title, status, h("div", { class: "actions push" }, removing)), why);
 
   let current = route;
   let leaving = new AbortController();
@@ -60,15 +61,23 @@ export async function show(main, route, signal) {
       reading = read();
     }
     choosing ??= drawChoices();
+    let found = null;
     try {
-      const found = await reading;
+      found = await reading;
       if (!tabSignal.aborted) await openTab(found, tabSignal);
     } catch (error) {
       if (tabSignal.aborted) return;
-      reading = null;
-      replace(status, h("span", { class: "badge bad" }, "cannot be read"));
-      replace(panel, failure(error, () => open(current)));
+      if (!found) drawUnread(error);
+      replace(panel, failure(error, () => open(current), { isSeen: found !== null }));
     }
+  }
+
+  /** The document itself could not be read, whatever tab is open. */
+  function drawUnread(error) {
+    reading = null;
+    removing.hidden = true;
+    replace(status, error.status === 403 ? h("span", { class: "badge warn" }, "not for you") : h("span", { class: "badge bad" }, "cannot be read"));
+    replace(why);
   }
 
   /** @returns {Promise<{view: any, place: any, document: any}>} document: null where there is none to be seen */
@@ -97,9 +106,10 @@ export async function show(main, route, signal) {
     const listeners = new Set();
     const context = contextOf(found, listeners);
     const isPast = Object.keys(place).length > 0;
+    markLive("");
     const live = isPast ? null : liveDocument({
       name, document: found.document, view: view.params, signal: tabSignal,
-      onState: (word) => { liveMark.hidden = word !== "lost" && word !== "disconnected"; },
+      onState: (word) => { markLive(word === "lost" || word === "disconnected" ? "no connection, trying again" : ""); },
       onEnd: (problem) => { if (problem.status !== 403) unfollowed(problem); }, // who may not follow still may read
       onChange: (document, change) => {
         arrived(context, found, document);
@@ -123,6 +133,7 @@ export async function show(main, route, signal) {
   }
 
   function unfollowed(problem) {
+    markLive(problem.message); // the message beside it goes by itself; that this is not the newest one has to stay
     toast(`The document is not followed any more: ${problem.message}`, { kind: "bad", action: { label: "Follow again", run: refresh } });
   }
 
@@ -145,9 +156,16 @@ export async function show(main, route, signal) {
     };
   }
 
-  const liveMark = h("span", { class: "badge warn", hidden: true }, h("span", { class: "dot hollow", "aria-hidden": "true" }), "not live: no connection, trying again");
+  const liveMark = h("span", { class: "badge warn", hidden: true });
+
+  /** @param {string} why the document is not followed now; empty: it is */
+  function markLive(why) {
+    liveMark.hidden = !why;
+    replace(liveMark, h("span", { class: "dot hollow", "aria-hidden": "true" }), `not live: ${why}`);
+  }
 
   function drawHead(document) {
+    removing.hidden = !document;
     if (!document) {
       replace(status, h("span", { class: "badge warn" }, "not there"));
       return replace(why);
@@ -265,15 +283,20 @@ async function branchNames(name, signal) {
 }
 
 async function viewNames(signal) {
-  const [perspectives, roles] = await Promise.all(["/perspectives", "/roles"].map((path) => api.all(path, {}, { signal, items_max: 1_000 }).catch(() => [])));
-  return { perspectives, roles };
+  let isRefused = false;
+  const [perspectives, roles] = await Promise.all(["/perspectives", "/roles"].map((path) => api.all(path, {}, { signal, items_max: 1_000 }).catch((error) => {
+    isRefused ||= error.status === 403;
+    return [];
+  })));
+  return { perspectives, roles, isRefused };
 }
 
 /** A perspective of a family is chosen as a level of it, which shows what the levels below it show, too. */
-function seenOptions({ perspectives, roles }, value) {
+function seenOptions({ perspectives, roles, isRefused }, value) {
   const option = (key, words) => h("option", { value: key, selected: key === value }, words);
   const named = perspectives.map((one) => (one.family ? option(`family:${one.level}:${one.family}`, `${one.family}, level ${one.level} (${one.name})`) : option(`perspective:${one.name}`, one.name)));
-  const shown = [option("", "the whole document")];
+  // Who may not read roles sees through one that may show a part only.
+  const shown = [option("", isRefused ? "what you may see" : "the whole document")];
   if (named.length) shown.push(h("optgroup", { label: "Perspectives" }, named));
   if (roles.length) shown.push(h("optgroup", { label: "Someone with the role" }, roles.map((role) => option(`role:${role.name}`, role.name))));
   const known = new Set([...perspectives.map((one) => (one.family ? `family:${one.level}:${one.family}` : `perspective:${one.name}`)), ...roles.map((role) => `role:${role.name}`), ""]);

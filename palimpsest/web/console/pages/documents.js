@@ -11,6 +11,8 @@ import { documentHref, go, note, pageHref } from "../lib/router.js";
 const FIRST_PAGE_ITEMS = 100;
 const PAGE_ITEMS = 1_000;
 const CHANGES_SHOWN_MAX = 100;
+/** How far back the newest changes go: the first of these in which there are not more than are shown. In a store busier than that, they begin now. */
+const LOOK_BACK_SECONDS = [3_600, 300, 30];
 const OPS_SAID_MAX = 3;
 const TYPING_MS = 250;
 
@@ -89,7 +91,7 @@ function nameRow(item) {
 }
 
 function nothingFound(source, search) {
-  if (source.error) return failure(source.error, () => source.want(0, 0));
+  if (source.error) return [failure(source.error, () => source.want(0, 0)), source.error.status === 403 && h("p", { class: "hint" }, "You may have a right to some of them: say above which, such as people/**.")];
   if (!source.isComplete) return h("p", { class: "loading", role: "status" }, "Loading…");
   if (!search.text) return empty("There are no documents yet.", button("Make the first one", () => create("")));
   return empty(`No document matches “${search.text}”.`, button(`Make “${shorten(search.text, 40)}”`, () => create(search.text), { disabled: search.text.includes("*") }));
@@ -99,7 +101,7 @@ function nothingFound(source, search) {
 function changesCard(signal) {
   const rows = h("ol", { class: "changes", "aria-label": "Newest changes, newest first", tabindex: "0" });
   const state = h("span", { class: "badge" }, "…");
-  const none = h("p", { class: "empty" }, "What changes from now on appears here.");
+  const none = h("p", { class: "empty" }, "Nothing was changed lately. What changes from now on appears here.");
   const pause = button("Pause", () => (paused ? go_on() : stop()), { class: "small", "aria-pressed": "false" });
   const element = h("section", { class: "card flush", "aria-labelledby": "newest" },
     h("div", { class: "card-head" }, h("h2", { id: "newest" }, "Newest changes"), state, h("div", { class: "actions" }, pause)), none, rows);
@@ -110,16 +112,37 @@ function changesCard(signal) {
   let frame = 0;
 
   function follow(other) {
-    if (pattern !== other) {
-      replace(rows);
-      none.hidden = false;
-    }
     pattern = other;
     following.abort();
     if (paused) return;
+    followSince(0);
+  }
+
+  /** @param {number} attempt at looking back: each is tried where the one before it found too much, or was refused */
+  function followSince(attempt) {
+    following.abort();
     following = new AbortController();
-    const both = AbortSignal.any([signal, following.signal]);
-    events({ pattern, start: "now" }, { signal: both, onChange: take, onState: tell, onEnd: ended }).catch((error) => console.warn("the feed failed:", error));
+    waiting = [];
+    replace(rows);
+    none.hidden = false;
+    const seconds = LOOK_BACK_SECONDS[attempt];
+    const from = seconds === undefined ? { start: "now" } : { from_time: new Date(Date.now() - seconds * 1000).toISOString() };
+    let isLive = seconds === undefined;
+    let left = CHANGES_SHOWN_MAX;
+    events({ pattern, ...from }, {
+      signal: AbortSignal.any([signal, following.signal]),
+      onChange: (change) => {
+        if (isLive) return take(change, true);
+        if (left-- > 0) return take(change, false);
+        followSince(attempt + 1);
+        throw new Error("more was changed than is shown"); // what has been sent already is not taken either
+      },
+      onState: (word) => {
+        isLive ||= word === "live";
+        tell(word);
+      },
+      onEnd: (problem) => (isLive ? ended(problem) : followSince(LOOK_BACK_SECONDS.length)), // one may follow, and not look back
+    }).catch((error) => console.warn("the feed failed:", error));
   }
 
   function stop() {
@@ -136,16 +159,17 @@ function changesCard(signal) {
   }
 
   // A busy store changes faster than anybody reads: what came between two frames is shown at once, and of that only the newest.
-  function take(change) {
-    waiting.push(change);
+  function take(change, isNew) {
+    waiting.push({ change, isNew });
     if (waiting.length > CHANGES_SHOWN_MAX) waiting.shift();
     frame ||= requestAnimationFrame(draw);
   }
 
   function draw() {
     frame = 0;
+    if (!waiting.length) return; // they were taken back meanwhile
     none.hidden = true;
-    rows.prepend(...waiting.reverse().map(changeRow));
+    rows.prepend(...waiting.reverse().map(({ change, isNew }) => changeRow(change, isNew)));
     waiting = [];
     while (rows.children.length > CHANGES_SHOWN_MAX) rows.lastElementChild.remove();
   }
@@ -157,9 +181,10 @@ function changesCard(signal) {
   }
 
   function ended(problem) {
-    tell("over");
+    const isRefused = problem.status === 403;
+    tell(isRefused ? "refused" : "over");
     none.hidden = false;
-    replace(none, problem.status === 403 ? "You may not follow changes here." : problem.message);
+    replace(none, isRefused ? "You have no right to follow these documents." : problem.message);
   }
 
   return { element, follow };
@@ -168,13 +193,13 @@ function changesCard(signal) {
 const STATES = {
   connecting: ["", "connecting"], open: ["good", "live"], live: ["good", "live"], current: ["good", "live"], reconnected: ["good", "live"],
   snapshot: ["", "catching up"], behind: ["warn", "catching up"], lost: ["warn", "no connection, trying again"], disconnected: ["warn", "no connection, trying again"],
-  paused: ["", "paused"], over: ["bad", "over"],
+  paused: ["", "paused"], over: ["bad", "over"], refused: ["", "not live"],
 };
 
-function changeRow(change) {
+function changeRow(change, isNew) {
   const ops = change.delta ?? [];
   const words = change.kind === "update" ? ops.slice(0, OPS_SAID_MAX).map(describe).join("; ") + (ops.length > OPS_SAID_MAX ? `; and ${plural(ops.length - OPS_SAID_MAX, "more op", "more ops")}` : "") : `${change.kind}d`;
-  return h("li", { class: "change new" },
+  return h("li", { class: ["change", isNew && "new"] },
     h("div", { class: "change-head" },
       h("a", { class: "clip mono", href: documentHref(change.document, { branch: change.branch === "main" ? "" : change.branch }), title: change.document }, change.document),
       h("span", { class: "badge" }, `version ${number(change.version)}`),

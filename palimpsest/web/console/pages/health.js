@@ -117,7 +117,7 @@ export async function show(main, route, signal) {
       if (signal.aborted) return;
       before = null; // what happened meanwhile is not known
       waiting.remove();
-      replace(trouble, refused(error));
+      replace(trouble, failure(error));
       isOver = error.status === 403;
     }
   }
@@ -170,11 +170,6 @@ function refusalTable(now) {
 
 const column = (name) => h("th", { scope: "col" }, name);
 const numberColumn = (name) => h("th", { scope: "col", class: "number" }, name);
-
-function refused(error) {
-  if (error.status !== 403) return failure(error);
-  return h("div", { class: "notice" }, h("p", null, h("strong", null, "You have no right to see this. "), "It takes a role with the action ", h("code", null, "observe"), " for ", h("code", null, "**"), "."));
-}
 
 function gauge(name) {
   return (before, now) => now.gauges[name] ?? null;

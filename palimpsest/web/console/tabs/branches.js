@@ -45,21 +45,22 @@ class BranchesPage {
     this.table = h("div", { class: "table-scroll", tabIndex: 0, role: "region", "aria-label": "Branches" });
     this.notices = h("div");
     this.problem = h("div");
+    this.content = h("div", { class: "stack" });
     this.element = this.build();
   }
 
   build() {
-    return h("div", { class: "branches stack" },
+    replace(this.content,
       h("div", { class: "cluster" },
         button("New branch…", () => this.make(`${this.context.branch}`), { class: "primary", "aria-haspopup": "dialog" }),
         button("Merge…", () => this.merge(), { "aria-haspopup": "dialog" }),
         h("label", { class: "choice push", for: "with-deleted" }, this.withDeleted, h("span", null, "Deleted branches, too"))),
-      this.problem,
       this.notices,
       h("div", { class: "card flush" }, this.table),
       h("div", { class: "columns wide-left" },
         h("section", { class: "card flush", "aria-label": "The graph of versions" }, h("div", { class: "card-head" }, h("h2", null, "Versions")), this.graph.element),
         this.card));
+    return h("div", { class: "branches stack" }, this.problem, this.content);
   }
 
   // --- what there is -------------------------------------------------------------------------------------------------
@@ -69,9 +70,12 @@ class BranchesPage {
       const branches = await branchesOf(this.context.name, this.signal);
       const known = await graphOf(this.context.name, branches, this.signal);
       replace(this.problem);
+      this.content.hidden = false;
       this.take(branches.filter((branch) => !branch.document.includes("*")), known);
     } catch (error) {
-      if (!this.signal.aborted) replace(this.problem, failure(error, () => this.read()));
+      if (this.signal.aborted) return;
+      replace(this.problem, failure(error, () => this.read(), { isSeen: true }));
+      this.content.hidden = error.status === 403 || !this.branches.length; // there is nothing to be done with what is not known
     }
   }
 

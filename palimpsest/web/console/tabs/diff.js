@@ -43,7 +43,7 @@ export async function show(panel, context, signal) {
       announce(plural(ops.length, "difference"));
       replace(body, ops.length ? changeView({ ops, before: before.value, after: after.value, labels: [textOf(left), textOf(right)] }) : empty("Both are the same."));
     } catch (error) {
-      if (!signal.aborted) replace(body, failure(error, look));
+      if (!signal.aborted) replace(body, failure(error, look, { isSeen: true }));
     }
   }
   await look();
