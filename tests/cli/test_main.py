@@ -11,7 +11,18 @@ from palimpsest.cli.main import app
 
 COMMANDS = [
     *("serve", "get", "set", "update", "delete", "list", "history", "diff", "blame", "revert", "undo", "tag", "untag"),
-    *("watch", "prune", "retention list", "retention set", "retention delete", "erase", "stats", "top", "digest", "verify"),
+    *(
+        "watch",
+        "prune",
+        "retention list",
+        "retention set",
+        "retention delete",
+        "erase",
+        "stats",
+        "top",
+        "digest",
+        "verify",
+    ),
     *("log", "branch", "branches", "merge", "rebase", "cherry-pick", "merges", "conflicts", "resolve", "abandon"),
     *("export", "import git", "import history", "backup", "restore", "demo"),
 ]

@@ -179,7 +179,10 @@ async def test_each_request_is_a_span_below_the_current_one(spans: InMemorySpanE
 
 def test_the_sync_face_traces_what_its_thread_is_at(spans: InMemorySpanExporter, palimpsest_server: pal.Server) -> None:
     tracer = telemetry.trace.get_tracer("mine")
-    with pal.connect_sync(palimpsest_server.url, tracing=True) as client, tracer.start_as_current_span("whole") as whole:
+    with (
+        pal.connect_sync(palimpsest_server.url, tracing=True) as client,
+        tracer.start_as_current_span("whole") as whole,
+    ):
         client.create("d", 1)
     create = next(span for span in spans.get_finished_spans() if span.name == "palimpsest create")
     assert create.parent is not None
