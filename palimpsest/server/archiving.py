@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 import anyio.abc
@@ -89,8 +90,12 @@ class ArchiverProcess:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    with anyio.move_on_after(5.0):
-        await process.wait()
-        return
-    process.kill()
-    await process.wait()
+    """Returns when it has ended, and the pipes to it are closed: a loop that is closed while one is open fails."""
+    for seconds in (5.0, 1.0):
+        with anyio.move_on_after(seconds):
+            assert process.stdout is not None
+            await process.stdout.read()
+            await process.wait()
+            return
+        with suppress(ProcessLookupError):
+            process.kill()
