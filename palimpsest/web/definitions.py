@@ -16,7 +16,7 @@ from palimpsest.errors import InvalidName, InvalidRequest
 from palimpsest.web.conditions import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, WRITE_HEADERS, is_known, tag_of
 from palimpsest.web.documents import delete_document, put_document
 from palimpsest.web.operations import JSON, Answer, Call, Operation
-from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_url, page_answer
+from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_after, page_answer
 from palimpsest.web.plain import Version
 from palimpsest.web.queries import PageQuery, SaidQuery, WriteQuery
 
@@ -84,8 +84,8 @@ def listing(kind: Kind) -> Operation:
         names = [name async for name in call.client.list(kind.prefix + "*", after=after, limit=limit + 1)]
         found = await call.client.get_many(names[:limit])
         items = [kind.read(each.id.removeprefix(kind.prefix), each.value) for each in found if each is not None]
-        last = names[limit - 1].removeprefix(kind.prefix) if len(names) > limit else None
-        return page_answer(Page(items=items, next=None if last is None else next_url(call, after=last)))
+        following = next_after(call, names, lambda name: name.removeprefix(kind.prefix))
+        return page_answer(Page(items=items, next=following))
 
     return Operation(
         method="GET",

@@ -35,7 +35,7 @@ from palimpsest.web.conditions import (
 )
 from palimpsest.web.operations import DELTA, JSON, JSON_PATCH, MERGE_PATCH, Answer, AnyOf, Call, Operation
 from palimpsest.web.ops import NewOp, delta_of
-from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_url, page_answer
+from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_after, next_url, page_answer
 from palimpsest.web.plain import Document, Version, document_of, version_of
 from palimpsest.web.problems import Refused, plain_problem
 from palimpsest.web.queries import BranchPageQuery, PlaceQuery, WriteQuery, branch_view_of
@@ -107,13 +107,11 @@ async def list_documents(call: Call) -> Answer:
         query.pattern, deleted=query.deleted, after=query.after, limit=limit + 1, **branch_view_of(query)
     )
     found = [name async for name in names]
-    last = found[limit - 1] if len(found) > limit else None
+    following = next_after(call, found, str)
     if not query.values:
-        following = None if last is None else next_url(call, after=last)
         return page_answer(Page(items=[Listed(name) for name in found[:limit]], next=following))
     items, cut = await _whole(call, found[:limit])
-    following = next_url(call, after=cut or last) if cut or last else None
-    return page_answer(Page(items=items, next=following))
+    return page_answer(Page(items=items, next=following if cut is None else next_url(call, after=cut)))
 
 
 _TOGETHER = 16

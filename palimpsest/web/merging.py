@@ -13,7 +13,7 @@ from palimpsest.errors import InvalidRequest
 from palimpsest.state.delta import DELETE
 from palimpsest.web.conditions import IDEMPOTENCY_KEY, WRITE_HEADERS, expect_of, said_of
 from palimpsest.web.operations import JSON, Answer, Call, Operation
-from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_url, page_answer
+from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_after, page_answer
 from palimpsest.web.past import which_of
 from palimpsest.web.plain import Merge, PendingMerge, merge_of, pending_of
 from palimpsest.web.queries import PageQuery, SaidQuery, TaggedQuery
@@ -122,10 +122,9 @@ class Decisions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def list_merges(call: Call) -> Answer:
     """The merges that are pending and concern a document that matches, by id."""
     query: MergesQuery = call.query
-    limit = limit_of(call)
     found = [one for one in await call.client.merges(query.pattern) if one.merge_id > query.after]
-    following = next_url(call, after=found[limit - 1].merge_id) if len(found) > limit else None
-    return page_answer(Page(items=[pending_of(one) for one in found[:limit]], next=following))
+    following = next_after(call, found, lambda one: one.merge_id)
+    return page_answer(Page(items=[pending_of(one) for one in found[: limit_of(call)]], next=following))
 
 
 async def get_merge(call: Call) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -37,6 +37,13 @@ def next_url(call: Call, **changed: Any) -> str:
     parts = dict(given(call.query)) | changed
     pairs = [(name, value) for name, values in parts.items() for value in _texts(values)]
     return f"{quote(call.target, safe='/')}?{urlencode(pairs)}"
+
+
+def next_after(call: Call, found: Sequence[T], name: Callable[[T], str]) -> str | None:
+    """Where the next page is; None where there is none. found: what lies behind the `after` of the query, at least one more than the answer may
+    have where there are more. name: what `after` says of an item."""
+    limit = limit_of(call)
+    return next_url(call, after=name(found[limit - 1])) if len(found) > limit else None
 
 
 def page_answer(page: Any) -> Answer:

@@ -20,7 +20,7 @@ from palimpsest.state.reconciliation import Row as ClientRow
 from palimpsest.state.sources import SOURCES, Source, check_source, parse_source, to_value
 from palimpsest.web.definitions import Kind, NamesQuery, deleting, narrowed, putting, reading, widened
 from palimpsest.web.operations import JSON, Answer, Call, Operation
-from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_url, page_answer
+from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_after, page_answer
 from palimpsest.web.plain import Version, version_of
 from palimpsest.web.queries import PageQuery, SaidQuery
 
@@ -68,7 +68,7 @@ async def list_sources(call: Call) -> Answer:
         ListedSource(name=name, source=source, state=state_of(await call.client.reconcile.state(name), now))
         for name, source in found[:limit]
     ]
-    following = next_url(call, after=found[limit - 1][0]) if len(found) > limit else None
+    following = next_after(call, found, lambda pair: pair[0])
     return page_answer(Page(items=items, next=following))
 
 

@@ -11,7 +11,7 @@ from palimpsest.client import SubscriptionState
 from palimpsest.web.conditions import IDEMPOTENCY_KEY, request_id_of
 from palimpsest.web.definitions import NamesQuery
 from palimpsest.web.operations import JSON, Answer, Call, Operation
-from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_url, page_answer
+from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_after, page_answer
 from palimpsest.web.queries import SaidQuery
 
 _GROUP = "feeds"
@@ -59,10 +59,10 @@ class Subscription(SubscriptionSummary, frozen=True, kw_only=True):
 
 async def list_subscriptions(call: Call) -> Answer:
     query: NamesQuery = call.query
-    limit = limit_of(call)
     found = [state for state in await call.client.subscriptions() if state.name > query.after]
-    following = next_url(call, after=found[limit - 1].name) if len(found) > limit else None
-    return page_answer(Page(items=[SubscriptionSummary(**_fields(state)) for state in found[:limit]], next=following))
+    following = next_after(call, found, lambda state: state.name)
+    items = [SubscriptionSummary(**_fields(state)) for state in found[: limit_of(call)]]
+    return page_answer(Page(items=items, next=following))
 
 
 async def get_subscription(call: Call) -> Answer:

@@ -24,7 +24,7 @@ from palimpsest.state.tree import NOTHING
 from palimpsest.state.values import freeze, thaw
 from palimpsest.web.definitions import Kind, NamesQuery, narrowed, operations, widened
 from palimpsest.web.operations import JSON, Answer, Call, Operation, Query
-from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_url, page_answer
+from palimpsest.web.pages import PAGE_HEADERS, Page, limit_of, next_after, page_answer
 from palimpsest.web.plain import Version, version_of
 from palimpsest.web.queries import Moment, SaidQuery, VersionNumber
 from palimpsest.words import MAIN
@@ -221,7 +221,7 @@ async def list_tokens(call: Call) -> Answer:
             found.append(each)
         if len(found) > limit:
             break
-    following = next_url(call, after=found[limit - 1].id) if len(found) > limit else None
+    following = next_after(call, found, lambda info: info.id)
     return page_answer(Page(items=[_token(Token, each) for each in found[:limit]], next=following))
 
 
