@@ -19,9 +19,8 @@ import typer
 from palimpsest.cli.addresses import HostPort, parse_host_port
 from palimpsest.cli.checking import WITHOUT_WEB, check_gateway, has_web, http_tls_files
 from palimpsest.cli.configuration import Configuration, Flags, configured
-from palimpsest.cli.exits import plain_error
 from palimpsest.cli.flags import Check, ConfigFile, HttpBounds, HttpNames, LogFormat, LogLevel, TlsCert, TlsKey, flag
-from palimpsest.cli.process import SIGNALS, Reload, say_ready, until_told, warn_of
+from palimpsest.cli.process import SIGNALS, Reload, listening, say_ready, until_told, warn_of
 from palimpsest.cli.session import Settings
 from palimpsest.cli.settings import ServeSettings, concerns_gateway
 from palimpsest.client import connect
@@ -103,6 +102,11 @@ class HttpSide:
         files = http_tls_files(settings)
         self._tls = None if files is None else ReloadableTls(files)
 
+    @property
+    def where(self) -> str:
+        """What it serves, in words."""
+        return f"HTTP at {self.address}"
+
     def reload_tls(self) -> None:
         """Raises InvalidRequest, and nothing has changed then."""
         if self._tls is not None:
@@ -176,12 +180,7 @@ async def _serve(side: HttpSide, far: Settings, reload: Reload) -> None:
     stop = anyio.Event()
     with anyio.open_signal_receiver(*SIGNALS) as signals:
         async with AsyncExitStack() as exits:
-            try:
+            with listening(side.where):
                 gateway = await exits.enter_async_context(await side.before(far))
-            except (OSError, BaseExceptionGroup) as error:
-                plain = plain_error(error)
-                if not isinstance(plain, OSError):
-                    raise
-                raise LinkError(f"cannot serve HTTP at {side.address}: {plain}") from error
             say_ready([gateway.url])
             await until_told(signals, stop.set, stop.wait, reload)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import anyio
 
 from palimpsest.cli.configuration import Configuration
+from palimpsest.cli.exits import plain_error
 from palimpsest.cli.notifying import READY, STOPPING, notify, reloading
 from palimpsest.cli.settings import ServeSettings, by_name
-from palimpsest.errors import PalimpsestError
+from palimpsest.errors import LinkError, PalimpsestError
 from palimpsest.logs import configure, get_logger
 
 log = get_logger("palimpsest.cli")
@@ -32,6 +34,18 @@ def say_ready(urls: Iterable[str]) -> None:
         sys.stdout.write(f"listening on {url}\n")
     sys.stdout.flush()
     notify(READY)
+
+
+@contextmanager
+def listening(where: str) -> Iterator[None]:
+    """What hinders someone from listening comes out of the block as LinkError. where: what could not be served."""
+    try:
+        yield
+    except (OSError, BaseExceptionGroup) as error:
+        plain = plain_error(error)
+        if not isinstance(plain, OSError):
+            raise
+        raise LinkError(f"cannot serve {where}: {plain}") from error
 
 
 async def until_told(

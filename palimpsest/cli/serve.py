@@ -18,7 +18,6 @@ import typer
 from palimpsest.cli import checking
 from palimpsest.cli.addresses import HostPort
 from palimpsest.cli.configuration import Flags, configured
-from palimpsest.cli.exits import plain_error
 from palimpsest.cli.flags import (
     Check,
     ConfigFile,
@@ -30,11 +29,10 @@ from palimpsest.cli.flags import (
     TlsKey,
     flag,
 )
-from palimpsest.cli.process import SIGNALS, Reload, say_ready, until_told, warn_of
+from palimpsest.cli.process import SIGNALS, Reload, listening, say_ready, until_told, warn_of
 from palimpsest.cli.resolvers import load_resolvers
 from palimpsest.cli.settings import ServeSettings
 from palimpsest.embedded import Server
-from palimpsest.errors import LinkError
 from palimpsest.logs import configure
 from palimpsest.running import run
 
@@ -122,18 +120,13 @@ def _http_side(settings: ServeSettings) -> HttpSide:
 async def _serve(server: Server, side: HttpSide | None, reload: Reload, where: str) -> None:
     with anyio.open_signal_receiver(*SIGNALS) as signals:
         async with AsyncExitStack() as exits:
-            try:
+            with listening(where):
                 await exits.enter_async_context(server)
-                urls = [server.url]
-                if side is not None:
-                    where = f"HTTP at {side.address}"
+            urls = [server.url]
+            if side is not None:
+                with listening(side.where):
                     urls.append((await exits.enter_async_context(await side.beside(server))).url)
-                    reload.also(side.reload_tls)
-            except (OSError, BaseExceptionGroup) as error:
-                plain = plain_error(error)
-                if not isinstance(plain, OSError):
-                    raise
-                raise LinkError(f"cannot serve {where}: {plain}") from error
+                reload.also(side.reload_tls)
             _settle_collector()
             say_ready(urls)
             await until_told(signals, server.stop, server.wait, reload)
