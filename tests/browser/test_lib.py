@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page
 
 import palimpsest as pal
+from palimpsest.counting import Histogram, HistogramData, quantile, since
 from palimpsest.errors import PalimpsestError
 from palimpsest.state.paths import format_path, parse_path
 from palimpsest.web.ops import NewOp, delta_of, ops_of
@@ -23,7 +24,7 @@ from tests.state.state_strategies import any_op, documents, model_apply_fitting,
 Ask = Callable[[str, Any], Any]
 """A function in JavaScript, which is given the modules and an argument as JSON, and what it answers."""
 
-_MODULES = ("json", "paths", "delta", "draft", "sse")
+_MODULES = ("json", "paths", "delta", "draft", "sse", "observation")
 _decode_ops = msgspec.json.Decoder(list[NewOp]).decode
 
 KEYS = st.one_of(st.text(max_size=6), st.sampled_from(["odd.key", "0", "a b", 'q"q', "[x]", "é☃", "__proto__", ""]))
@@ -160,3 +161,28 @@ def test_an_event_stream_is_read_in_whatever_pieces_it_comes(site: Site, page: P
     ]
     for size in range(1, len(text) + 1):
         assert ask(read, [text, size]) == expected
+
+
+def test_histograms_are_read_as_the_server_does(ask: Ask) -> None:
+    script = "([before, now, q]) => { const past = lib.observation.since(before, now); return [past, lib.observation.quantile(past, q)]; }"
+    numbers = st.lists(st.floats(0, 20), max_size=12)
+
+    @given(numbers, numbers, st.floats(0, 1), st.booleans())
+    @settings(max_examples=40)
+    def holds(first: list[float], then: list[float], q: float, restarted: bool) -> None:
+        before, now = Histogram((1.0, 2.5, 10.0)), Histogram((1.0, 2.5, 10.0))
+        for number in first:
+            before.add(number)
+        for number in then if restarted else [*first, *then]:
+            now.add(number)
+        past = since(before.data(), now.data())
+        theirs, about = ask(script, [plain(before.data()), plain(now.data()), q])
+        assert theirs["counts"] == list(past.counts)
+        assert alike(theirs["sum"], past.sum)
+        assert alike(about, quantile(past, q))
+
+    holds()
+
+
+def plain(data: HistogramData) -> Any:
+    return {"bounds": data.bounds, "counts": data.counts, "sum": data.sum}

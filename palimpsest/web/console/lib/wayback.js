@@ -7,6 +7,7 @@ import { dialog, failure, field, h, loading, replace, toast } from "./dom.js";
 import { plural } from "./format.js";
 import { namePath } from "./paths.js";
 import { valueAt } from "./past.js";
+import { scrolling } from "./table.js";
 import { preview } from "./tree.js";
 
 const CONFLICTS_SHOWN_MAX = 50;
@@ -88,9 +89,9 @@ function change(delta, before) {
 function conflictsView(conflicts) {
   return h("div", { class: "notice bad", role: "alert" },
     h("p", null, `This cannot be undone by itself: ${plural(conflicts.length, "place was", "places were")} changed again since.`),
-    h("div", { class: "table-scroll grow", tabIndex: 0, role: "region", "aria-label": "What is in the way" }, h("table", { class: "in-the-way" },
+    scrolling("What is in the way", h("table", { class: "in-the-way" },
       h("thead", null, h("tr", null, ["Where", "Before it", "It made", "Now"].map((label) => h("th", { scope: "col" }, label)))),
       h("tbody", null, conflicts.slice(0, CONFLICTS_SHOWN_MAX).map((conflict) => h("tr", null,
         h("th", { scope: "row" }, h("code", null, namePath(conflict.path))),
-        [conflict.theirs, conflict.base, conflict.ours].map((value) => h("td", null, value === undefined ? valueView(value) : h("code", null, preview(value, VALUE_CHARACTERS))))))))));
+        [conflict.theirs, conflict.base, conflict.ours].map((value) => h("td", null, value === undefined ? valueView(value) : h("code", null, preview(value, VALUE_CHARACTERS)))))))), "grow"));
 }

@@ -7,6 +7,7 @@ import { moment } from "../lib/format.js";
 import { perspectiveForm } from "../lib/perspectiveform.js";
 import { roleForm } from "../lib/roleform.js";
 import { documentHref, go, pageHref } from "../lib/router.js";
+import { namedTable } from "../lib/table.js";
 
 const PARTS = { perspectives: "Perspectives", roles: "Roles", tokens: "Tokens" };
 const PREVIEW_DELAY_MS = 250;
@@ -41,14 +42,14 @@ export async function show(main, route, signal) {
 
 async function listPerspectives(content, signal) {
   const items = await api.all("/perspectives", {}, { signal });
-  replace(content, more("New perspective", "access/perspectives/+"), items.length ? table("Perspectives", ["name", "documents", "family and level", "note"], items.map((one) => [
+  replace(content, more("New perspective", "access/perspectives/+"), items.length ? namedTable("Perspectives", ["name", "documents", "family and level", "note"], items.map((one) => [
     h("a", { href: pageHref(`access/perspectives/${one.name}`) }, one.name), code(one.documents ?? "**"), one.family ? `${one.family}, level ${one.level}` : "", one.description ?? "",
   ])) : empty("There is no perspective: documents are seen as they are."));
 }
 
 async function listRoles(content, signal) {
   const items = await api.all("/roles", {}, { signal });
-  replace(content, h("p", { class: "hint" }, "The role admin is always there, and may do everything."), more("New role", "access/roles/+"), items.length ? table("Roles", ["name", "grants", "note"], items.map((one) => [
+  replace(content, h("p", { class: "hint" }, "The role admin is always there, and may do everything."), more("New role", "access/roles/+"), items.length ? namedTable("Roles", ["name", "grants", "note"], items.map((one) => [
     h("a", { href: pageHref(`access/roles/${one.name}`) }, one.name), h("ul", { class: "plain" }, (one.grants ?? []).map((grant) => h("li", null, grantInWords(grant)))), one.description ?? "",
   ])) : empty("There is no other role."));
 }
@@ -62,7 +63,7 @@ async function listTokens(content, signal) {
   const again = () => listTokens(content, signal);
   replace(content,
     h("div", { class: "actions" }, button("New token", () => createToken(items.length === 0, again, signal), { class: "primary" })),
-    items.length ? table("Tokens", ["id", "who", "roles", "certificate", "made", "ends", "note", "actions"], rows) : empty("There is no token: whoever reaches this server may do everything."));
+    items.length ? namedTable("Tokens", ["id", "who", "roles", "certificate", "made", "ends", "note", "actions"], rows) : empty("There is no token: whoever reaches this server may do everything."));
 }
 
 async function createToken(isFirst, again, signal) {
@@ -271,12 +272,6 @@ function withoutName({ name, ...definition }) {
 
 function more(label, path) {
   return h("div", { class: "actions" }, h("a", { class: "button primary", href: pageHref(path) }, label));
-}
-
-function table(label, columns, rows) {
-  return h("div", { class: "table-scroll", tabIndex: 0, role: "region", "aria-label": label }, h("table", null,
-    h("thead", null, h("tr", null, columns.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", null, rows.map(([first, ...others]) => h("tr", null, h("th", { scope: "row" }, first), others.map((cell) => h("td", null, cell)))))));
 }
 
 function code(text) {

@@ -6,6 +6,7 @@ import { lineChart, niceBytes } from "../lib/chart.js";
 import { announce, button, empty, failure, h, loading, replace } from "../lib/dom.js";
 import { ago, bytes, duration, moment, number, rough } from "../lib/format.js";
 import { quantile, rate, since } from "../lib/observation.js";
+import { scrolling } from "../lib/table.js";
 
 const LOOK_SECONDS = 2;
 const SUBSCRIBERS_MAX = 20;
@@ -155,7 +156,7 @@ function behindTable(now) {
   ].filter((row) => row.lag > 0 || row.state === "behind");
   if (!rows.length) return empty("Everybody has been sent everything.");
   rows.sort((one, other) => other.lag - one.lag);
-  return h("div", { class: "table-scroll", tabIndex: 0, role: "region", "aria-label": "Subscriptions that are behind" }, h("table", null,
+  return scrolling("Subscriptions that are behind", h("table", null,
     h("thead", null, h("tr", null, ["who", "documents", "branch", "state"].map(column), numberColumn("events to go"), numberColumn("under way"))),
     h("tbody", null, rows.map((row) => h("tr", null, h("th", { scope: "row" }, row.who), h("td", null, h("code", null, row.pattern)), h("td", null, row.branch), h("td", null, row.state),
       h("td", { class: "number" }, number(row.lag)), h("td", { class: "number" }, row.bytes === null ? "–" : bytes(row.bytes)))))));

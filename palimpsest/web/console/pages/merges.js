@@ -9,6 +9,7 @@ import { equal } from "../lib/json.js";
 import { mergeDialog, wordsOf } from "../lib/mergedialog.js";
 import { opsList } from "../lib/diffview.js";
 import { documentHref, go, pageHref } from "../lib/router.js";
+import { scrolling } from "../lib/table.js";
 
 const CARDS_STEP = 50;
 const DOCUMENTS_NAMED_MAX = 5;
@@ -53,7 +54,7 @@ function soonAfter(run, signal) {
 }
 
 function pendingTable(items) {
-  return h("div", { class: "card flush" }, h("div", { class: "table-scroll", tabIndex: 0, role: "region", "aria-label": "Pending merges" },
+  return h("div", { class: "card flush" }, scrolling("Pending merges",
     h("table", null,
       h("thead", null, h("tr", null, ["Merge", "Documents", "Open", "Begun", "Why"].map((label) => h("th", { scope: "col", class: label === "Open" && "number" }, label)))),
       h("tbody", null, items.map(pendingRow)))));

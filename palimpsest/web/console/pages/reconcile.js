@@ -5,6 +5,7 @@ import { announce, button, dialog, empty, failure, h, loading, replace, time, to
 import { moment, number, plural } from "../lib/format.js";
 import { stringify } from "../lib/json.js";
 import { documentHref, go, pageHref } from "../lib/router.js";
+import { table } from "../lib/table.js";
 
 const ROWS_MAX = 500;
 
@@ -118,7 +119,7 @@ async function showPlan(content, id, signal) {
 
 function modelSection(model, rows, isChosen) {
   const label = model || "objects";
-  return h("section", { class: "card" }, h("h2", null, `${label} `, h("small", null, plural(rows.length, "row"))), table(label, ["", "object", "where", "what", "before", "after"], rows.slice(0, ROWS_MAX).map((row) => [
+  return h("section", { class: "card" }, h("h2", null, `${label} `, h("small", null, plural(rows.length, "row"))), table(label, [h("span", { class: "sr-only" }, "chosen"), "object", "where", "what", "before", "after"], rows.slice(0, ROWS_MAX).map((row) => [
     h("span", { class: "chosen-mark" }, row.outcome === "conflict" ? "waits" : isChosen(row) ? "✓ chosen" : "left out"),
     row.id, row.direction === "out" ? "outside" : h("a", { href: documentHref(row.document) }, row.document),
     h("span", { class: ["badge", { create: "good", delete: "bad" }[row.action]] }, row.action), value(row, "before"), value(row, "after"),
@@ -189,10 +190,4 @@ function inWords(summary, words = DONE) {
 
 function fact(name, said) {
   return h("div", null, h("dt", null, name), h("dd", null, said));
-}
-
-function table(label, columns, rows) {
-  return h("div", { class: "table-scroll", tabIndex: 0, role: "region", "aria-label": label }, h("table", null,
-    h("thead", null, h("tr", null, columns.map((name) => h("th", { scope: "col" }, name || h("span", { class: "sr-only" }, "chosen"))))),
-    h("tbody", null, rows.map((cells) => h("tr", null, cells.map((cell) => h("td", null, cell)))))));
 }

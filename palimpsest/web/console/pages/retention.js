@@ -4,6 +4,7 @@ import { api, idempotencyKey } from "../lib/api.js";
 import { announce, button, dialog, empty, failure, field, h, loading, replace, toast } from "../lib/dom.js";
 import { bytes, duration, number, plural } from "../lib/format.js";
 import { documentHref } from "../lib/router.js";
+import { scrolling } from "../lib/table.js";
 
 const DAY_SECONDS = 86_400;
 const LARGEST_MAX = 20;
@@ -32,7 +33,7 @@ export async function show(main, route, signal) {
   }
 
   function policyTable(items) {
-    return scroll("Policies", h("table", null,
+    return scrolling("Policies", h("table", null,
       h("thead", null, h("tr", null, ["name", "documents", "what is kept", "note"].map((name) => h("th", { scope: "col" }, name)), h("th", { scope: "col" }, h("span", { class: "sr-only" }, "actions")))),
       h("tbody", null, items.map((item) => h("tr", null,
         h("th", { scope: "row" }, item.name),
@@ -169,13 +170,9 @@ function summary(found) {
 }
 
 function shareTable(shares, name) {
-  return scroll("The largest documents", h("table", null,
+  return scrolling("The largest documents", h("table", null,
     h("thead", null, h("tr", null, h("th", { scope: "col" }, "document"), h("th", { scope: "col", class: "number" }, name), h("th", { scope: "col", class: "number" }, "bytes"))),
     h("tbody", null, shares.map((share) => h("tr", null,
       h("th", { scope: "row" }, h("a", { href: documentHref(share.document) }, share.document)),
       h("td", { class: "number" }, number(share.events)), h("td", { class: "number" }, bytes(share.bytes)))))));
-}
-
-function scroll(label, content) {
-  return h("div", { class: "table-scroll", tabIndex: 0, role: "region", "aria-label": label }, content);
 }

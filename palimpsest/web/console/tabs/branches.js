@@ -9,6 +9,7 @@ import { graphView } from "../lib/graphview.js";
 import { mergeDialog } from "../lib/mergedialog.js";
 import { branchesOf, graphOf, rangeReader, versionOf } from "../lib/past.js";
 import { documentHref } from "../lib/router.js";
+import { scrolling } from "../lib/table.js";
 import { nodeLink, versionCard } from "../lib/versioncard.js";
 import { Versions } from "../lib/versions.js";
 import { goBack } from "../lib/wayback.js";
@@ -42,7 +43,7 @@ class BranchesPage {
     this.withDeleted = h("input", { type: "checkbox", id: "with-deleted", onchange: () => this.draw() });
     this.graph = graphView({ said: (row) => this.said(row), want: (rows) => this.want(rows), onSelect: (row) => this.select(row) });
     this.card = h("div", { class: "branches-card" }, empty("Select a version to see who made it and why."));
-    this.table = h("div", { class: "table-scroll", tabIndex: 0, role: "region", "aria-label": "Branches" });
+    this.table = scrolling("Branches");
     this.notices = h("div");
     this.problem = h("div");
     this.content = h("div", { class: "stack" });
